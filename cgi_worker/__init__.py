@@ -1,0 +1,1 @@
+"""The image.cgi worker: opens frames and touches pixels; never the network, never imgd."""

@@ -1,0 +1,1 @@
+"""One module a file format, and `sniff`, which tells them apart by content, never by name."""

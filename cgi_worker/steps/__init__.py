@@ -1,0 +1,1 @@
+"""One module a step: what it reads and writes is lent to it by `work.Work`; it opens nothing by itself."""

@@ -1,0 +1,57 @@
+"""What a step is lent while it works, and how it can fail."""
+
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
+
+from cgi_worker.wire.packets import FailureCode
+
+
+class StepFailed(Exception):
+    """This step cannot be done, through no fault of ours; the text is meant for the person who asked."""
+
+    def __init__(self, code: FailureCode, text: str) -> None:
+        super().__init__(text)
+        self.code: FailureCode = code
+        self.text = text
+
+
+class Made(NamedTuple):
+    """What a step made: bytes used of each output (in the stage's order, 0 for one not asked for), and its facts.
+
+    facts  JSON text, at most `packets.STEP_FACTS_BYTES_MAX` characters; it travels with the buffers made.
+    """
+
+    used_bytes: tuple[int, ...]
+    facts: str = "{}"
+
+
+class Work(Protocol):
+    """The surroundings of one stage. Indices are those of the stage's inputs and outputs, from 0."""
+
+    threads: int  # How many threads the step may use, itself included.
+    source_fd: int  # The frame, opened for reading, verified to be the source asked for; -1 if there is none.
+
+    def input_array(self, index: int) -> NDArray[Any]:
+        """Lend an input with its buffer's dtype and shape, read-only."""
+
+    def input_bytes(self, index: int) -> memoryview:
+        """Lend the used bytes of an input, read-only."""
+
+    def input_facts(self, index: int) -> str:
+        """Tell the facts (JSON) that were said when this input was made."""
+
+    def wants(self, index: int) -> bool:
+        """Tell whether an output is to be written (False: it exists already)."""
+
+    def output_array(self, index: int) -> NDArray[Any]:
+        """Lend an output with its buffer's dtype and shape; its contents are arbitrary."""
+
+    def output_bytes(self, index: int) -> memoryview:
+        """Lend all bytes of an output, writable; its contents are arbitrary."""
+
+    def progress(self, used_bytes: int) -> None:
+        """Say that the first `used_bytes` of output 0 are final."""
+
+    def sink_fd(self) -> int:
+        """Tell the descriptor that a `Deliver` step writes to."""

@@ -1,0 +1,43 @@
+"""What the engine answers with, and what it needs to be told: the seam between floors 2 and 3."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from cgi_worker.wire.facts import Source
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSource:
+    """A frame found beneath its root: an O_PATH descriptor (it reads nothing, blocks on nothing) and its identity."""
+
+    path_fd: int
+    source: Source
+
+
+Resolve = Callable[[str], AbstractAsyncContextManager[OpenSource]]
+"""Find a frame by name; the descriptor is open inside the `with`. Raises BadRequest, NoSuchFrame or NotYours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Qualified:
+    """What is known about a picture before it is made: enough to answer 304, or HEAD."""
+
+    etag: str  # Strong validator from the key, with its quotation marks.
+    media_type: str
+
+
+class Answer(Protocol):
+    """Bytes being made or ready, valid inside the `with` that gave it; leaving it withdraws or gives back."""
+
+    etag: str
+    media_type: str
+    facts: str  # JSON said by the steps that made it: the levels used, among others.
+    size_bytes: int | None  # None while it is still being encoded.
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Read the bytes in order, as they are made.
+
+        Raises  ImgdError when the worker fails in the middle; what was read so far is then worthless.
+        """

@@ -1,0 +1,91 @@
+"""The error tree: who is at fault decides the form. Texts are meant for the person who asked."""
+
+
+class ImgdError(Exception):
+    """An answer other than the one asked for.
+
+    status     HTTP status of the answer.
+    title      the kind of problem, the same for each of its kind.
+    text       what is wrong this time; no path of the daemon's machine, no stack.
+    parameter  the request's parameter at fault, "" if none.
+    """
+
+    status = 500
+    title = "Internal error"
+
+    def __init__(self, text: str, parameter: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.parameter = parameter
+
+
+class RequestError(ImgdError):
+    """The client is at fault."""
+
+
+class BadRequest(RequestError):
+    """The request breaks the grammar, or asks for what its frame does not have."""
+
+    status, title = 400, "Bad request"
+
+
+class NoTicket(RequestError):
+    """Nobody in particular asks."""
+
+    status, title = 401, "No ticket"
+
+
+class NotYours(RequestError):
+    """The frame is not for this reader."""
+
+    status, title = 403, "Not yours"
+
+
+class NoSuchFrame(RequestError):
+    """There is no such frame, or no such UID."""
+
+    status, title = 404, "No such frame"
+
+
+class PlanTooBig(RequestError):
+    """It could never fit into the memory there is."""
+
+    status, title = 413, "Too big"
+
+
+class BadFrame(ImgdError):
+    """The file is at fault."""
+
+    status, title = 422, "Bad frame"
+
+
+class Busy(ImgdError):
+    """Nobody is at fault; try again later."""
+
+    status, title = 503, "Busy"
+
+    def __init__(self, text: str, retry_after_s: float) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class WorkerLost(ImgdError):
+    """The worker crashed or overran its limit; the request was its own only victim."""
+
+    status, title = 500, "Worker lost"
+
+
+class WorkerTimedOut(WorkerLost):
+    """The worker overran its limit."""
+
+    status, title = 504, "Took too long"
+
+
+class Gone(ImgdError):
+    """The job was stopped: superseded by a newer view, or the daemon is ending."""
+
+    status, title = 503, "Stopped"
+
+
+class ConfigError(Exception):
+    """A wrong setting; one line, names the setting."""
