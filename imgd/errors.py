@@ -81,6 +81,10 @@ class WorkerTimedOut(WorkerLost):
     status, title = 504, "Took too long"
 
 
+class BrokeOff(WorkerLost):
+    """The worker was lost while it was writing the answer itself: part of it may be out already."""
+
+
 class Gone(ImgdError):
     """The job was stopped: superseded by a newer view, or the daemon is ending."""
 

@@ -95,13 +95,13 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     result: int
 
 
-def parse_recipe(source: Source) -> Recipe:
-    """Find out what a frame holds: buffer 0 the facts, buffer 1 the header document; the result is buffer 1."""
+def parse_recipe(source: Source, result: int = 1) -> Recipe:
+    """Find out what a frame holds: buffer 0 is the facts, buffer 1 the header; `result` tells which is asked for."""
     buffers = (
         Buffer(_key("facts", source, {}), FACTS_BYTES_MAX),
         Buffer(_key("header", source, {}), HEADER_BYTES_MAX),
     )
-    return Recipe((Stage(Parse(), (), (0, 1)),), buffers, result=1)
+    return Recipe((Stage(Parse(), (), (0, 1)),), buffers, result)
 
 
 def picture_recipe(view: View, facts: Facts, source: Source) -> Recipe:

@@ -31,10 +31,21 @@ class Qualified:
 class Answer(Protocol):
     """Bytes being made or ready, valid inside the `with` that gave it; leaving it withdraws or gives back."""
 
-    etag: str
-    media_type: str
-    facts: str  # JSON said by the steps that made it: the levels used, among others.
-    size_bytes: int | None  # None while it is still being encoded.
+    @property
+    def etag(self) -> str:
+        """Strong validator, with its quotation marks."""
+
+    @property
+    def media_type(self) -> str:
+        """Media type of the bytes."""
+
+    @property
+    def facts(self) -> str:
+        """JSON said by the steps that made it: the levels used, among others."""
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes in all; None while they are still being made."""
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Read the bytes in order, as they are made.

@@ -1,0 +1,307 @@
+"""FITS structure: walk the header-data units by their computed sizes; tell what each holds.
+
+Source  FITS Standard 4.0: sections 3 (files), 4 (headers), 7 (extensions), 10 (tiled compression).
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec.structs import replace
+
+from cgi_worker.formats.cards import CARD, Card, Value, continued, read_card
+from cgi_worker.formats.octets import Inflated, Octets
+from cgi_worker.formats.sniff import check_fits, open_octets
+from cgi_worker.steps.work import StepFailed
+from cgi_worker.wire.facts import HDUS_MAX, Facts, Hdu, StoredType
+
+BLOCK: Final = 2880
+SCAN_BYTES_MAX: Final = 8 << 20  # Header bytes of one file: 100,000 cards, about half a second.
+AXES_MAX: Final = 32
+AXIS_MAX: Final = 2**31 - 1
+DATA_BYTES_MAX: Final = 2**62  # More could not be addressed by offset.
+STORED: Final[dict[int, StoredType]] = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
+PATTERNS: Final = ("RGGB", "BGGR", "GRBG", "GBRG")
+COMPRESSIONS: Final = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "PLIO_1", "HCOMPRESS_1", "NOCOMPRESS")
+
+
+class HeaderError(Exception):
+    """A header that does not tell how long its HDU is; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The cards of one HDU; `values` by keyword, the first of each that occurs."""
+
+    cards: list[Card]
+    values: dict[str, Value]
+    end: int  # Offset of the first byte after its last block.
+
+
+@dataclass(slots=True)
+class Walked:
+    """What a walk over a file found."""
+
+    facts: Facts
+    cards: list[list[Card]]  # Of each listed HDU.
+
+
+@dataclass(slots=True)
+class _Walk:
+    octets: Octets
+    hdus: list[Hdu] = field(default_factory=list)
+    cards: list[list[Card]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    scanned: int = 0
+
+
+def walk(source_fd: int) -> Walked:
+    """Read all headers of a FITS file; no pixel is touched (but a gzip file is inflated as it must be).
+
+    Raises  StepFailed("bad_frame") when not even the first HDU can be told.
+    Cost    bounded by SCAN_BYTES_MAX and HDUS_MAX whatever the file claims.
+    """
+    check_fits(source_fd)
+    walking = _Walk(open_octets(source_fd))
+    offset: int | None = 0
+    while offset is not None:
+        offset = _walk_one(walking, offset)
+    if walking.octets.complaint():
+        walking.warnings.append(walking.octets.complaint())
+    default = next((hdu.index for hdu in walking.hdus if hdu.reason is None), None)
+    name = "fits.gz" if isinstance(walking.octets, Inflated) else "fits"
+    facts = Facts(name, tuple(walking.hdus), default, tuple(walking.warnings[:64]))
+    return Walked(facts, walking.cards)
+
+
+def _walk_one(walking: _Walk, offset: int) -> int | None:
+    """Read the HDU at `offset`; return where the next one starts, None if this was the last."""
+    index = len(walking.hdus)
+    try:
+        header = read_header(walking.octets, offset, SCAN_BYTES_MAX - walking.scanned)
+        walking.scanned += header.end - offset
+        size = _data_bytes(header.values)
+    except HeaderError as error:
+        if index == 0:
+            raise StepFailed("bad_frame", f"HDU 0: {error}") from error
+        walking.warnings.append(f"nothing after HDU {index - 1} is shown; HDU {index}: {error}")
+        return None
+    stop = header.end + size
+    reached = walking.octets.reach(stop)
+    hdu = _describe(index, header, reached, walking)
+    walking.hdus.append(hdu)
+    walking.cards.append(header.cards)
+    if reached < stop:
+        rows = f"{hdu.rows} of {hdu.height_px * hdu.planes} rows" if hdu.shape else f"{reached - header.end} bytes"
+        walking.warnings.append(f"HDU {index} is cut short: the file ends after {rows}")
+        return None
+    following = header.end + -(-size // BLOCK) * BLOCK
+    if walking.octets.reach(following) < following or not _begins_extension(walking, following):
+        return None
+    if len(walking.hdus) == HDUS_MAX:
+        walking.warnings.append(f"only the first {HDUS_MAX} HDUs are listed")
+        return None
+    return following
+
+
+def _begins_extension(walking: _Walk, offset: int) -> bool:
+    start = walking.octets.read(offset, len("XTENSION"))
+    if start != b"XTENSION" and start.strip(b"\0 "):
+        walking.warnings.append(f"what follows HDU {len(walking.hdus) - 1}, from byte {offset} on, is not FITS")
+    return start == b"XTENSION"
+
+
+def read_header(octets: Octets, offset: int, limit_bytes: int) -> Header:
+    """Read the header that starts at `offset`.
+
+    Raises  HeaderError when no END comes before the end of the file, or before the limit.
+    """
+    cards: list[Card] = []
+    values: dict[str, Value] = {}
+    at = offset
+    while True:
+        if at - offset >= limit_bytes:
+            raise HeaderError(f"its header from byte {offset} on has no END within {limit_bytes} bytes")
+        block = octets.read(at, BLOCK).decode("latin-1")
+        for start in range(0, len(block) - CARD + 1, CARD):
+            line = block[start : start + CARD]
+            if line.startswith("END") and not line[3:].strip(" \0"):
+                return Header(cards, values, min(at + BLOCK, octets.reach(at) + len(block)))
+            joined = continued(cards[-1], line) if cards and line.startswith("CONTINUE") else None
+            if joined is not None:
+                cards[-1] = joined
+                continue
+            card = read_card(line)
+            if card is not None:
+                cards.append(card)
+                values.setdefault(card.keyword, card.value)
+        if len(block) < BLOCK:
+            raise HeaderError(f"its header from byte {offset} on has no END before the file ends")
+        at += BLOCK
+
+
+def _whole(values: dict[str, Value], keyword: str, default: int | None = None) -> int:
+    value = values.get(keyword, default)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if keyword not in values:
+        raise HeaderError(f"{keyword} is missing")
+    raise HeaderError(f"{keyword} is {_short(value)}, not a whole number")
+
+
+def _number(values: dict[str, Value], keyword: str, default: float) -> float:
+    value = values.get(keyword, default)
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)  # 2**63, the BZERO of unsigned 64-bit pixels, is kept as text.
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
+
+
+def _short(value: Value) -> str:
+    return "undefined" if value is None else repr(value)[:40]
+
+
+def _axes(values: dict[str, Value], prefix: str = "") -> tuple[int, ...]:
+    """Read NAXIS and NAXISn (or ZNAXIS...), first axis first."""
+    count = _whole(values, f"{prefix}NAXIS")
+    if not 0 <= count <= 999:
+        raise HeaderError(f"{prefix}NAXIS is {count}; the standard allows 0 to 999")
+    axes = tuple(_whole(values, f"{prefix}NAXIS{n}") for n in range(1, count + 1))
+    for n, length in enumerate(axes, 1):
+        if length < 0:
+            raise HeaderError(f"{prefix}NAXIS{n} is {length}; an axis cannot be shorter than 0")
+    return axes
+
+
+def _grouped(values: dict[str, Value], axes: tuple[int, ...]) -> bool:
+    return len(axes) > 1 and axes[0] == 0 and values.get("GROUPS") is True
+
+
+def _data_bytes(values: dict[str, Value]) -> int:
+    """Compute the size of the data unit without its padding.
+
+    Source  FITS Standard 4.0, equation 2 (and 4 for random groups).
+    """
+    bitpix, axes = _whole(values, "BITPIX"), _axes(values)
+    parameters, groups = _whole(values, "PCOUNT", 0), _whole(values, "GCOUNT", 1)
+    if parameters < 0 or groups < 0:
+        raise HeaderError(f"PCOUNT is {parameters} and GCOUNT is {groups}; neither can be negative")
+    if not axes:
+        return 0
+    pixels = math.prod(axes[1:]) if _grouped(values, axes) else math.prod(axes)
+    size = abs(bitpix) * groups * (parameters + pixels) // 8
+    if size > DATA_BYTES_MAX:
+        raise HeaderError(f"it claims {size} bytes of data; no file can be that long")
+    return size
+
+
+def _describe(index: int, header: Header, reached: int, walking: _Walk) -> Hdu:
+    """Tell what one HDU holds; `reached` is where its data end in this file."""
+    values = header.values
+    name = values.get("EXTNAME", "PRIMARY" if index == 0 else "")
+    hdu = Hdu(
+        index,
+        name.strip()[:68] if isinstance(name, str) else _short(name),
+        "other",
+        offset=header.end,
+        data_bytes=_data_bytes(values),
+    )
+    extension = "IMAGE" if index == 0 else values.get("XTENSION")
+    extension = extension.strip().upper() if isinstance(extension, str) else "?"
+    axes = _axes(values)
+    if extension in ("BINTABLE", "A3DTABLE") and values.get("ZIMAGE") is True:
+        return _compressed(hdu, values, reached, walking)
+    if extension in ("BINTABLE", "A3DTABLE", "TABLE"):
+        return replace(hdu, kind="table", reason="a table, not an image")
+    if extension not in ("IMAGE", "IUEIMAGE"):
+        return replace(hdu, reason=f"an extension of type {extension[:16]}, not an image")
+    if _grouped(values, axes):
+        return replace(hdu, reason="random groups, not an image")
+    hdu = _image(hdu, axes, _whole(values, "BITPIX"))
+    if hdu.reason is not None:
+        return hdu
+    row_bytes = hdu.width_px * int(hdu.stored[1])
+    rows = min(hdu.height_px * hdu.planes, max(0, reached - hdu.offset) // row_bytes)
+    wrapped = isinstance(walking.octets, Inflated)
+    hdu = replace(_scaled(hdu, values, walking), rows=rows, kind="compressed" if wrapped else "image")
+    return hdu if rows else replace(hdu, reason="the file ends before the end of its first row")
+
+
+def _image(hdu: Hdu, axes: tuple[int, ...], bitpix: int) -> Hdu:
+    """Fill in shape and stored type, or the reason why there is no picture in such an array."""
+    if not axes:
+        return replace(hdu, kind="empty", reason="it holds no data (NAXIS is 0)")
+    if 0 in axes:
+        return replace(hdu, kind="empty", reason=f"it holds no pixels (NAXIS{axes.index(0) + 1} is 0)")
+    if bitpix not in STORED:
+        return replace(hdu, reason=f"BITPIX is {bitpix}, which is none of the standard's pixel types")
+    if len(axes) > AXES_MAX:
+        return replace(hdu, reason=f"it has {len(axes)} axes; at most {AXES_MAX} are shown")
+    if max(axes) > AXIS_MAX:
+        return replace(hdu, reason=f"an axis has {max(axes)} pixels; at most {AXIS_MAX} are shown")
+    shape = (1, *axes) if len(axes) == 1 else axes[::-1]
+    return replace(hdu, kind="image", shape=shape, stored=STORED[bitpix])
+
+
+def _compressed(hdu: Hdu, values: dict[str, Value], reached: int, walking: _Walk) -> Hdu:
+    """Tell about a tile-compressed image: the image inside, not the table around it."""
+    try:
+        inside = _image(hdu, _axes(values, "Z"), _whole(values, "ZBITPIX"))
+    except HeaderError as error:
+        return replace(hdu, kind="compressed", reason=f"a compressed image, but {error}")
+    if inside.reason is not None:
+        return inside
+    method = values.get("ZCMPTYPE")
+    inside = replace(inside, kind="compressed", rows=inside.height_px * inside.planes)
+    if not isinstance(method, str) or method.strip() not in COMPRESSIONS:
+        return replace(inside, reason=f"compressed by {_short(method)}, which is not supported")
+    if isinstance(walking.octets, Inflated):
+        return replace(inside, reason="tile-compressed inside a gzip file, which is not supported")
+    if reached < hdu.offset + hdu.data_bytes:
+        return replace(inside, reason="tile-compressed, and the file ends within it")
+    return _scaled(inside, values, walking)
+
+
+def _scaled(hdu: Hdu, values: dict[str, Value], walking: _Walk) -> Hdu:
+    """Add what the cards say about the meaning of the stored values."""
+    scale, zero = _number(values, "BSCALE", 1.0), _number(values, "BZERO", 0.0)
+    if scale == 0:
+        walking.warnings.append(f"HDU {hdu.index}: BSCALE is 0; taken as 1")
+        scale = 1.0
+    return replace(
+        hdu,
+        bscale=scale,
+        bzero=zero,
+        blank=_blank(hdu, values),
+        cfa=_pattern(hdu, values, walking),
+        top_down=str(values.get("ROWORDER", "")).strip().upper() == "TOP-DOWN",
+    )
+
+
+def _blank(hdu: Hdu, values: dict[str, Value]) -> int | None:
+    """Tell the stored value that marks a bad pixel, if the type can hold it."""
+    value = values.get("ZBLANK" if "ZBLANK" in values else "BLANK")
+    if isinstance(value, str) and value.removeprefix("-").isascii() and value.removeprefix("-").isdigit():
+        value = int(value)  # -2**63 is kept as text.
+    if isinstance(value, bool) or not isinstance(value, int) or hdu.stored[0] == "f":
+        return None
+    low, high = (
+        (0, 255) if hdu.stored == "u1" else (-(1 << 8 * int(hdu.stored[1]) - 1), (1 << 8 * int(hdu.stored[1]) - 1) - 1)
+    )
+    return value if low <= value <= high else None
+
+
+def _pattern(hdu: Hdu, values: dict[str, Value], walking: _Walk) -> str | None:
+    """Tell the Bayer pattern at the first pixel stored; None for a frame that is not a raw mosaic."""
+    named = next((values[keyword] for keyword in ("BAYERPAT", "COLORTYP") if keyword in values), None)
+    if named is None:
+        return None
+    pattern = str(named).strip().upper()
+    if pattern not in PATTERNS:
+        walking.warnings.append(f"HDU {hdu.index}: {_short(named)} is no known Bayer pattern; shown without colour")
+        return None
+    if hdu.planes == 3 or min(hdu.height_px, hdu.width_px) < 2:
+        return None  # Three planes are red, green and blue already; a line holds no cell.
+    x, y = int(_number(values, "XBAYROFF", 0)) % 2, int(_number(values, "YBAYROFF", 0)) % 2
+    return "".join(pattern[2 * ((row + y) % 2) + (column + x) % 2] for row in (0, 1) for column in (0, 1))

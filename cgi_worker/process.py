@@ -1,0 +1,222 @@
+"""One worker's life: todo lists come over its socket, steps are done, segments are given back."""
+
+import errno
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from numpy.typing import NDArray
+
+from cgi_worker.attach import Attached
+from cgi_worker.link import Link, close_all
+from cgi_worker.steps.run import do as do_step
+from cgi_worker.steps.work import Made, StepFailed, Work
+from cgi_worker.wire.facts import Source
+from cgi_worker.wire.packets import (
+    STEP_FACTS_BYTES_MAX,
+    TEXT_MAX,
+    TO_WORKER,
+    VERSION,
+    Bye,
+    Detached,
+    Done,
+    Failed,
+    Hello,
+    Progress,
+    Todo,
+    WireError,
+)
+from cgi_worker.wire.recipe import Stage
+
+Do = Callable[[Stage, Work], Made]
+Say = Callable[[Progress | Done | Failed | Detached], None]
+KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISLNK, "a symbolic link"),
+)
+
+
+def serve(descriptor: int) -> None:
+    """Live as a worker on this socket until Bye or its end.
+
+    Raises  WireError when the daemon breaks the protocol, ViewLeftBehind when a segment cannot be let go: the process
+            is to end then, which lets go of everything.
+    """
+    serve_with(descriptor, do_step)
+
+
+def serve_with(descriptor: int, do: Do) -> None:
+    """Live as a worker whose steps are done by `do`."""
+    with socket.socket(fileno=descriptor) as end:
+        link = Link(end)
+        link.send(Hello(VERSION, os.getpid()))
+        while (received := link.receive(TO_WORKER)) is not None:
+            message, descriptors = received
+            if isinstance(message, Bye):
+                close_all(descriptors)
+                return
+            carry_out(message, descriptors, do, link.send)
+
+
+def carry_out(todo: Todo, descriptors: list[int], do: Do, say: Say) -> None:
+    """Do one todo list and detach all of it, whatever comes of its steps; the descriptors are closed."""
+    if len(descriptors) != todo.has_source + len(todo.lent) + todo.has_sink:
+        close_all(descriptors)
+        raise WireError(f"{len(descriptors)} descriptors for {len(todo.lent)} buffers")
+    path_fd = descriptors.pop(0) if todo.has_source else -1
+    sink = descriptors.pop() if todo.has_sink else -1
+    try:
+        attached = Attached(todo.lent, descriptors)
+        _List(todo, attached, do, say).carry_out(path_fd, sink if todo.has_sink else 1)
+    finally:
+        close_all([fd for fd in (path_fd, sink) if fd >= 0])
+
+
+@contextmanager
+def open_source(path_fd: int) -> Iterator[int]:
+    """Open for reading what an O_PATH descriptor points at. Nothing but a regular file is opened; nothing blocks.
+
+    Raises  StepFailed: bad_frame if it is not a regular file, forbidden if this process may not read it.
+    """
+    kind = os.fstat(path_fd).st_mode
+    for is_kind, words in KINDS:
+        if is_kind(kind):
+            raise StepFailed("bad_frame", f"this is {words}, not a file")
+    try:
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+        source_fd = os.open(f"/proc/self/fd/{path_fd}", flags)
+    except PermissionError:
+        raise StepFailed("forbidden", "this file may not be read") from None
+    except OSError as error:
+        if error.errno not in (errno.EIO, errno.ESTALE):
+            raise
+        raise StepFailed("bad_frame", f"this file cannot be read: {os.strerror(error.errno)}") from None
+    try:
+        yield source_fd
+    finally:
+        os.close(source_fd)
+
+
+def check_source(source_fd: int, expected: Source) -> None:
+    """Raise StepFailed("changed") unless the open file still is the source expected."""
+    if source_of(source_fd) != msgspec.structs.replace(expected, salt=0):
+        raise StepFailed("changed", "the file has changed since it was asked for")
+
+
+def source_of(descriptor: int) -> Source:
+    """Tell the source identity of an open file, without salt."""
+    found = os.fstat(descriptor)
+    return Source(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+class _List:
+    """One todo list being carried out."""
+
+    def __init__(self, todo: Todo, attached: Attached, do: Do, say: Say) -> None:
+        self.todo = todo
+        self.attached = attached
+        self.used_bytes = [lent.used_bytes for lent in todo.lent]
+        self.facts = [lent.facts for lent in todo.lent]
+        self.say = say
+        self._do = do
+        self._stage = 0
+
+    def carry_out(self, path_fd: int, sink_fd: int) -> None:
+        failed: Failed | None = None
+        try:
+            if self.todo.has_source:
+                expected = _read_source(self.todo.source)
+                with open_source(path_fd) as source_fd:
+                    check_source(source_fd, expected)
+                    self._do_stages(source_fd, sink_fd, expected)
+            else:
+                self._do_stages(-1, sink_fd, None)
+        except StepFailed as error:
+            failed = Failed(self.todo.todo, self._stage, error.code, error.text[:TEXT_MAX])
+        if failed is not None:  # Out here the failure's frames, and the arrays in them, are gone.
+            self.say(failed)
+        self._detach_all_but(frozenset())
+
+    def _do_stages(self, source_fd: int, sink_fd: int, expected: Source | None) -> None:
+        for index, stage in enumerate(self.todo.stages):
+            self._stage = index
+            work = _StageWork(self, index, source_fd, sink_fd)
+            start = time.perf_counter()
+            made = self._do(stage, work)
+            elapsed_ms = (time.perf_counter() - start) * 1e3
+            if expected is not None:
+                check_source(source_fd, expected)  # Before Done: what was read in the middle of a change is not shown.
+            assert len(made.facts) <= STEP_FACTS_BYTES_MAX, "a step says more facts than a packet carries"
+            for output, used in zip(stage.outputs, made.used_bytes, strict=True):
+                if output >= 0:
+                    self.used_bytes[output] = used
+                    self.facts[output] = made.facts
+            self.say(Done(self.todo.todo, index, made.used_bytes, made.facts, elapsed_ms))
+            later = self.todo.stages[index + 1 :]
+            self._detach_all_but(
+                frozenset(self.todo.lent[at].segment for one in later for at in (*one.inputs, *one.outputs) if at >= 0)
+            )
+
+    def _detach_all_but(self, kept: frozenset[int]) -> None:
+        for segment in sorted(self.attached.segments - kept):
+            self.attached.detach(segment)
+            self.say(Detached(self.todo.todo, segment))
+
+
+class _StageWork:
+    """What one stage is lent; `Work` says what each of these means."""
+
+    def __init__(self, todo_list: _List, stage: int, source_fd: int, sink_fd: int) -> None:
+        self._list = todo_list
+        self._index = stage
+        self._stage = todo_list.todo.stages[stage]
+        self._sink_fd = sink_fd
+        self.threads = todo_list.todo.threads
+        self.source_fd = source_fd
+
+    def input_array(self, index: int) -> NDArray[Any]:
+        return self._list.attached.array(self._stage.inputs[index], writable=False)
+
+    def input_bytes(self, index: int) -> memoryview:
+        at = self._stage.inputs[index]
+        return self._list.attached.view(at, self._list.used_bytes[at], writable=False)
+
+    def input_facts(self, index: int) -> str:
+        return self._list.facts[self._stage.inputs[index]]
+
+    def wants(self, index: int) -> bool:
+        return self._stage.outputs[index] >= 0
+
+    def output_array(self, index: int) -> NDArray[Any]:
+        return self._list.attached.array(self._output(index), writable=True)
+
+    def output_bytes(self, index: int) -> memoryview:
+        at = self._output(index)
+        return self._list.attached.view(at, self._list.todo.lent[at].buffer.size_bytes, writable=True)
+
+    def progress(self, used_bytes: int) -> None:
+        self._list.say(Progress(self._list.todo.todo, self._index, used_bytes))
+
+    def sink_fd(self) -> int:
+        return self._sink_fd
+
+    def _output(self, index: int) -> int:
+        at = self._stage.outputs[index]
+        assert at >= 0, "this output exists already"
+        return at
+
+
+def _read_source(text: str) -> Source:
+    try:
+        return msgspec.json.decode(text, type=Source)
+    except msgspec.DecodeError as error:
+        raise WireError(f"malformed source identity: {error}") from error

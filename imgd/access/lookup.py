@@ -1,0 +1,92 @@
+"""Names beneath a directory descriptor, by openat2: what lies outside of it cannot be reached. Blocks; no Trio here."""
+
+import ctypes
+import errno
+import os
+import stat
+from typing import Final
+
+from imgd.errors import BadFrame, Busy, ImgdError, NoSuchFrame, NotYours
+
+_SYS_OPENAT2: Final = 437
+_RESOLVE_NO_MAGICLINKS: Final = 0x02
+_RESOLVE_BENEATH: Final = 0x08
+_ATTEMPTS: Final = 8  # EAGAIN: something was renamed while ".." of a link was resolved.
+_RETRY_AFTER_S: Final = 5.0
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)  # Calls through it let go of the interpreter's lock.
+
+
+class _OpenHow(ctypes.Structure):
+    """`struct open_how` of openat2(2)."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_beneath(directory_fd: int, path: bytes, flags: int) -> int:
+    """Open a relative path that never leaves the directory, symbolic links included; return the descriptor.
+
+    Raises  OSError; EXDEV when the path, or a link on it, leads out.
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+    for _ in range(_ATTEMPTS):
+        fd: int = _libc.syscall(_SYS_OPENAT2, directory_fd, path, ctypes.byref(how), ctypes.sizeof(how))
+        if fd >= 0:
+            return fd
+        number = ctypes.get_errno()
+        if number not in (errno.EAGAIN, errno.EINTR):
+            break
+    raise OSError(number, os.strerror(number))
+
+
+def parts_of(name: str) -> tuple[str, bytes]:
+    """Split a name into its root's name and the path below (b"" for the root itself).
+
+    Raises  NoSuchFrame for a name that could lead elsewhere; it is the answer for a missing frame too, so that
+            trying such names tells nothing.
+    """
+    root, _, below = name.partition("/")
+    path = below.encode("utf-8", "surrogateescape")
+    if not root or "\0" in name or (below and any(part in ("", ".", "..") for part in below.split("/"))):
+        raise no_such(name)
+    return root, path
+
+
+def no_such(name: str) -> NoSuchFrame:
+    """Say that there is no such frame; names nobody's directories but what was asked for."""
+    shown = name.encode("utf-8", "replace").decode("utf-8")[:200]
+    return NoSuchFrame(f"there is no frame {shown!r}", "frame")
+
+
+def failure_of(error: OSError, name: str) -> ImgdError:
+    """Say in our words why a name could not be opened."""
+    match error.errno:
+        case errno.ENOENT | errno.ENOTDIR | errno.ENAMETOOLONG | errno.ELOOP:
+            return no_such(name)
+        case errno.EXDEV:
+            # A link that leads out of the root: answered like a missing frame, whatever it points to.
+            return no_such(name)
+        case errno.EACCES | errno.EPERM:
+            return NotYours("the frame's directory may not be read", "frame")
+        case errno.EMFILE | errno.ENFILE | errno.ENOMEM:
+            return Busy("too many files are open", _RETRY_AFTER_S)
+        case _:
+            return Busy(f"the file system failed: {os.strerror(error.errno or 0)}", _RETRY_AFTER_S)
+
+
+def refuse_special(mode: int) -> None:
+    """Let regular files pass.
+
+    Raises  BadFrame that says what it is instead.
+    """
+    if stat.S_ISREG(mode):
+        return
+    kinds = (
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISFIFO, "a FIFO"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISBLK, "a device"),
+        (stat.S_ISCHR, "a device"),
+    )
+    what = next((words for test, words in kinds if test(mode)), "something special")
+    raise BadFrame(f"is {what}, not a file", "frame")

@@ -1,0 +1,70 @@
+"""`imgd`: read the command line, make the settings, start the daemon."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from importlib import metadata
+from typing import Any, NoReturn
+
+from imgd.config import Settings, doc_of, flags_of, load_settings, settings_table
+from imgd.errors import ConfigError
+
+EXIT_WRONG_SETTING = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and exit."""
+        self.exit(EXIT_WRONG_SETTING, f"imgd: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `imgd` with these arguments (those of the process, if None); return its exit code."""
+    given = vars(_parser().parse_args(arguments))
+    match given.pop("command"):
+        case "settings":
+            sys.stdout.write(settings_table())
+            return 0
+        case _:
+            return _serve(given)
+
+
+def _serve(given: dict[str, Any]) -> int:
+    config = given.pop("config") or ""
+    flags = {name: value for name, value in given.items() if value is not None and value != []}
+    try:
+        settings = load_settings(flags, os.environ, config)
+        if not settings.roots:
+            raise ConfigError("roots: name at least one directory to serve (imgd serve DIR...)")
+        from imgd import daemon  # noqa: PLC0415  # Only here: the other commands need none of it, and it is slow to load.
+
+        return daemon.run(settings)
+    except ConfigError as error:
+        print(f"imgd: {error}", file=sys.stderr)
+        return EXIT_WRONG_SETTING
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="imgd", description="Show scientific frames in a browser.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"imgd {metadata.version('imgd')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|settings")
+    commands.add_parser("settings", help="print the table of all settings", allow_abbrev=False)
+    serve = commands.add_parser("serve", help="serve the frames below directories", allow_abbrev=False)
+    serve.add_argument("--config", metavar="FILE", help="TOML file with settings; variables and flags override it")
+    for setting in fields(Settings):
+        doc = doc_of(setting)
+        help_text = doc.reason.replace("%", "%%")
+        if setting.name == "roots":
+            serve.add_argument("roots", nargs="*", metavar="DIR", help=help_text)
+        else:
+            action = "append" if doc.many else "store"
+            serve.add_argument(*flags_of(setting), dest=setting.name, action=action, metavar="X", help=help_text)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""The crew: which worker does which job, what it says, what it still maps, and when it has to go. Pure."""
+
+from imgd.core.events import (
+    DismissWorker,
+    ForkWorker,
+    GiveTodo,
+    KillWorker,
+    SegmentDetached,
+    StageDone,
+    StageFailed,
+    StageGrew,
+    WorkerEnded,
+    WorkerId,
+    WorkerJoined,
+)
+from imgd.core.jobs import Job, Phase, Worker, loans
+from imgd.core.ledger import Ledger
+from imgd.model import Stopped
+
+
+class Crew:
+    """Lead the workers. What a worker was lent counts as mapped by it until it says Detached or is gone."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.workers: dict[WorkerId, Worker] = {}
+        self._ledger = ledger
+        self._next_worker = 1
+
+    # What workers say
+
+    def joined(self, event: WorkerJoined) -> None:
+        """Take in a worker that is not ours."""
+        assert event.worker < 0, "ids of workers that are not ours are negative"
+        assert event.worker not in self.workers, "a worker joined twice"
+        self.workers[event.worker] = Worker(event.worker, event.owner, external=True)
+
+    def grew(self, event: StageGrew) -> None:
+        """Tell the readers of a stage's first output that there is more of it."""
+        worker = self._find(event.worker)
+        job = worker.job
+        if job is None or worker.ending:
+            return  # It was stopped while this was on its way.
+        self._check_due(worker, job, event.stage)
+        stage = job.recipe.stages[worker.given[0]]
+        segment = job.segments[stage.outputs[0]]
+        facts = job.segments[stage.inputs[0]].facts if stage.inputs and stage.inputs[0] in job.segments else ""
+        self._ledger.pool.grow(segment, event.used_bytes, facts)
+        for reader in self._ledger.readers(segment):
+            self._ledger.tell_growth(reader, segment)
+
+    def done(self, event: StageDone) -> None:
+        """Publish a stage's outputs; who waited for one of them is told."""
+        ledger, worker = self._ledger, self._find(event.worker)
+        job = worker.job
+        if job is None or worker.ending:
+            return
+        self._check_due(worker, job, event.stage)
+        stage = job.recipe.stages[worker.given[0]]
+        made = [
+            (job.segments[buffer], used)
+            for buffer, used in zip(stage.outputs, event.used_bytes, strict=True)
+            if buffer in job.segments and job.segments[buffer].producer == job.id
+        ]  # The others existed already.
+        assert all(segment.used_bytes <= used <= segment.capacity_bytes for segment, used in made)
+        worker.given = worker.given[1:]
+        for segment, used in made:
+            ledger.pool.finish(segment, used, event.facts)
+            ledger.finished += 1
+            for reader in ledger.readers(segment):
+                ledger.tell_replied(reader, segment)
+        if not stage.outputs and job.waits:
+            ledger.tell_delivered(job)
+        self._may_be_free(worker)
+
+    def failed(self, event: StageFailed) -> None:
+        """Tell everybody who waited for what will not be made; the worker detaches and is then free."""
+        worker = self._find(event.worker)
+        job = worker.job
+        if job is None or worker.ending:
+            return
+        assert worker.given, "a step that was not to be done failed"
+        worker.given = ()
+        self._ledger.spoil_unfinished(job, event.outcome)
+        if job.waits:
+            self._ledger.end(job, event.outcome)
+        self._may_be_free(worker)
+
+    def detached(self, event: SegmentDetached) -> None:
+        """Let go of a segment for a worker, and for its job if the job has no further use for it."""
+        ledger, worker = self._ledger, self._find(event.worker)
+        assert event.segment in worker.held, "detached what it does not hold"
+        segment = ledger.pool.segments[event.segment]
+        worker.held.discard(event.segment)
+        ledger.pool.let_go(segment, worker.id)
+        job = worker.job
+        if job is not None:
+            for index, mine in list(job.segments.items()):
+                if mine is segment and (index != job.recipe.result or job.hands_over or not (job.waits or job.reads)):
+                    del job.segments[index]
+                    ledger.pool.give_back(segment, job.id)
+        self._may_be_free(worker)
+
+    def ended(self, event: WorkerEnded) -> None:
+        """Take back all that a worker held: its process is gone."""
+        ledger, worker = self._ledger, self._find(event.worker)
+        del self.workers[worker.id]
+        for segment_id in sorted(worker.held):
+            ledger.pool.let_go(ledger.pool.segments[segment_id], worker.id)
+        worker.held.clear()
+        if (job := worker.job) is not None:
+            worker.job = None
+            ledger.leave_place(job, event.outcome)
+        for job in [job for job in ledger.jobs.values() if job.pinned == worker.id and job.worker is None]:
+            if job.waits:
+                ledger.end(job, event.outcome)  # Nobody else may do it.
+
+    # What workers are told
+
+    def stop_the_unwanted(self) -> None:
+        """Stop the jobs whose client is gone and for whose buffers nobody waits, until none is left."""
+        acted = True
+        while acted:
+            acted = False
+            for job in list(self._ledger.places.values()):
+                if self._ledger.wanted(job):
+                    continue
+                if job.worker is None:
+                    self._ledger.dissolve(job, Stopped())
+                    acted = True
+                elif (worker := self.workers[job.worker]).given and not worker.ending:
+                    self._kill(worker, job)
+                    acted = True
+
+    def dispatch(self) -> None:
+        """Give every admitted job whose borrowed buffers are finished to a worker of its owner."""
+        ledger = self._ledger
+        for job in ledger.places.values():
+            if job.phase is not Phase.ADMITTED or not job.ready():
+                continue
+            worker = self._worker_for(job)
+            if worker is None:
+                continue
+            if not job.waits:  # Only others wait for what it makes: there is nobody to deliver to.
+                job.stages = tuple(index for index in job.stages if job.recipe.stages[index].outputs)
+            stages, lent = loans(job)
+            job.phase, job.worker = Phase.RUNNING, worker.id
+            worker.job, worker.given = job, job.stages
+            worker.held = {loan.segment for loan in lent}
+            worker.lists += 1
+            for loan in lent:
+                ledger.pool.hold(ledger.pool.segments[loan.segment], worker.id)
+            ledger.order_memory()
+            ledger.order(GiveTodo(worker.id, job.id, job.recipe, stages, lent))
+
+    def dismiss_the_idle(self) -> None:
+        """Let workers go that have had nothing to do for too long."""
+        ledger = self._ledger
+        for worker in self._idle():
+            if ledger.now_s - worker.idle_since_s > ledger.limits.worker_idle_s:
+                self._dismiss(worker)
+
+    def _find(self, worker_id: WorkerId) -> Worker:
+        worker = self.workers.get(worker_id)
+        assert worker is not None, "a worker that is not there said something"
+        return worker
+
+    def _idle(self) -> list[Worker]:
+        return [w for w in self.workers.values() if w.job is None and not w.ending and not w.external]
+
+    def _check_due(self, worker: Worker, job: Job, stage: int) -> None:
+        assert worker.given and stage == len(job.stages) - len(worker.given), "a step that is not due"
+
+    def _worker_for(self, job: Job) -> Worker | None:
+        if job.pinned is not None:
+            pinned = self.workers.get(job.pinned)
+            if pinned is not None:
+                return pinned if pinned.job is None and not pinned.ending else None
+        idle = [worker for worker in self._idle() if worker.owner == job.asker.owner]
+        if idle:
+            return max(idle, key=lambda w: w.idle_since_s)
+        worker = Worker(self._next_worker, job.asker.owner)
+        self._next_worker += 1
+        self.workers[worker.id] = worker
+        self._ledger.order(ForkWorker(worker.id, worker.owner))
+        return worker
+
+    def _may_be_free(self, worker: Worker) -> None:
+        job, ledger = worker.job, self._ledger
+        if job is None or worker.given or worker.held or worker.ending:
+            return
+        worker.job = None
+        ledger.leave_place(job, Stopped())
+        worker.idle_since_s = ledger.now_s
+        if worker.external:
+            return
+        idle = self._idle()
+        if worker.lists >= ledger.limits.lists_max:
+            self._dismiss(worker)
+        elif len(idle) > ledger.limits.workers_idle_max:
+            self._dismiss(min(idle, key=lambda w: w.idle_since_s))
+
+    def _kill(self, worker: Worker, job: Job) -> None:
+        worker.ending = True
+        self._ledger.totals["stopped"] += 1
+        self._ledger.order(KillWorker(worker.id))
+        self._ledger.spoil_unfinished(job, Stopped())
+
+    def _dismiss(self, worker: Worker) -> None:
+        worker.ending = True
+        self._ledger.order(DismissWorker(worker.id))

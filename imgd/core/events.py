@@ -1,0 +1,208 @@
+"""Events and commands of the core: facts in the past tense in, orders in the imperative out."""
+
+from dataclasses import dataclass
+
+from cgi_worker.wire.recipe import Recipe, Stage
+from imgd.model import Asker, Outcome
+
+JobId = int
+WorkerId = int
+SegmentId = int
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job is asked for. `worker` is the one process that may do it (a CGI that attached), None for any of ours."""
+
+    job: JobId
+    recipe: Recipe
+    asker: Asker
+    at_s: float
+    worker: WorkerId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The client of a job left before it ended."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The client has read the result of a job that was replied, or left while reading."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    """A process that is not ours (a CGI) offers itself for one job."""
+
+    worker: WorkerId
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageGrew:
+    """A worker's stage has made the first bytes of its first output final."""
+
+    worker: WorkerId
+    stage: int
+    used_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageDone:
+    """A worker's stage is finished."""
+
+    worker: WorkerId
+    stage: int
+    used_bytes: tuple[int, ...]
+    facts: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageFailed:
+    """A worker's stage cannot be done; the worker is well and will detach everything."""
+
+    worker: WorkerId
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentDetached:
+    """A worker no longer maps a segment."""
+
+    worker: WorkerId
+    segment: SegmentId
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnded:
+    """A worker's process is gone: exited, its memory unmapped by the kernel."""
+
+    worker: WorkerId
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time went by."""
+
+    at_s: float
+
+
+Event = (
+    Submitted
+    | Withdrawn
+    | Released
+    | WorkerJoined
+    | StageGrew
+    | StageDone
+    | StageFailed
+    | SegmentDetached
+    | WorkerEnded
+    | Ticked
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSegment:
+    """Make a segment of so many bytes; they are within the budget."""
+
+    segment: SegmentId
+    capacity_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PunchSegment:
+    """Give the pages from this byte on back to the kernel; nobody maps the segment."""
+
+    segment: SegmentId
+    from_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DestroySegment:
+    """Close a segment that nobody maps."""
+
+    segment: SegmentId
+
+
+@dataclass(frozen=True, slots=True)
+class ForkWorker:
+    """Start a worker for an owner."""
+
+    worker: WorkerId
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """One buffer of a todo list: its index in the recipe, its segment, and what it holds already."""
+
+    buffer: int
+    segment: SegmentId
+    writable: bool
+    used_bytes: int = 0
+    facts: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveTodo:
+    """Give a worker these stages of a job; their indices point into `loans`, -1 is an output not to be written."""
+
+    worker: WorkerId
+    job: JobId
+    recipe: Recipe
+    stages: tuple[Stage, ...]
+    loans: tuple[Loan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker:
+    """Kill a worker at once: nobody waits for what it does."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class DismissWorker:
+    """Tell an idle worker to exit."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class TellGrowth:
+    """Tell a job's client that the first bytes of its result may be read."""
+
+    job: JobId
+    segment: SegmentId
+    used_bytes: int
+    facts: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellEnd:
+    """Tell a job's client how it ended; after Replied the result is leased to it until Released."""
+
+    job: JobId
+    outcome: Outcome
+    segment: SegmentId = -1
+    used_bytes: int = 0
+    facts: str = ""
+
+
+Command = (
+    CreateSegment
+    | PunchSegment
+    | DestroySegment
+    | ForkWorker
+    | GiveTodo
+    | KillWorker
+    | DismissWorker
+    | TellGrowth
+    | TellEnd
+)

@@ -1,0 +1,60 @@
+"""The planner: from a view and its frame's facts to a plan that fits the limits. Pure."""
+
+from dataclasses import dataclass
+
+from cgi_worker.wire.facts import Facts, Source
+from cgi_worker.wire.recipe import Recipe, choose_hdu, parse_recipe, picture_recipe
+from cgi_worker.wire.view import View, ViewError
+from imgd.core.pool import capacity_for
+from imgd.errors import BadRequest, PlanTooBig
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLimits:
+    """What a plan may ask for at most."""
+
+    budget_bytes: int
+    pixels_max: int
+
+
+FACTS_RESULT = 0
+HEADER_RESULT = 1
+
+
+def plan_parse(source: Source, limits: PlanLimits, result: int = FACTS_RESULT) -> Recipe:
+    """Plan to find out what a frame holds; the result is its facts, or its header document.
+
+    Raises  PlanTooBig if the budget is smaller than these documents may be.
+    """
+    recipe = parse_recipe(source, result)
+    _check_size(recipe, limits)
+    return recipe
+
+
+def plan_picture(view: View, facts: Facts, source: Source, limits: PlanLimits) -> Recipe:
+    """Plan a picture of a frame whose facts are known.
+
+    Raises  BadRequest if the frame cannot satisfy the view; PlanTooBig if it could never fit.
+    """
+    try:
+        hdu = choose_hdu(view, facts)
+        if hdu.height_px * hdu.width_px > limits.pixels_max:
+            megapixels = hdu.height_px * hdu.width_px / 1e6
+            raise PlanTooBig(
+                f"HDU {hdu.index} claims {hdu.width_px} x {hdu.height_px} pixels ({megapixels:.0f} Mpx);"
+                f" the limit is {limits.pixels_max / 1e6:.0f} Mpx a plane"
+            )
+        recipe = picture_recipe(view, facts, source)
+    except ViewError as error:
+        raise BadRequest(error.text, error.parameter) from error
+    _check_size(recipe, limits)
+    return recipe
+
+
+def _check_size(recipe: Recipe, limits: PlanLimits) -> None:
+    need = sum(capacity_for(buffer.size_bytes) for buffer in recipe.buffers)
+    if need > limits.budget_bytes:
+        raise PlanTooBig(
+            f"needs {need / 2**20:.0f} MiB at once; the budget is {limits.budget_bytes / 2**20:.0f} MiB"
+            " (a smaller size or region needs less)"
+        )

@@ -1,0 +1,318 @@
+"""The pool: which segment holds which buffer, who may use it, and what is left of the budget. Pure."""
+
+import enum
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from imgd.core.events import Command, CreateSegment, DestroySegment, JobId, PunchSegment, SegmentId, WorkerId
+
+PAGE_BYTES: Final = 4096
+CAPACITY_BYTES_MIN: Final = 16 * PAGE_BYTES
+WASTE_MAX: Final = 2  # A warm segment may be this many times larger than what it is taken for.
+
+
+class State(enum.Enum):
+    """What a segment is there for."""
+
+    SPARE = "spare"  # Holds nothing of value; its pages are warm.
+    WRITING = "writing"  # Reserved for a buffer, or being written.
+    READY = "ready"  # Holds a finished buffer under its key.
+    DOOMED = "doomed"  # Holds nothing of value, but a process may still have it mapped.
+
+
+class Use(enum.Enum):
+    """Under which heading of the budget a segment's charge is counted."""
+
+    RESERVED = "reserved"  # Set aside for a plan; no process has it yet.
+    LEASED = "leased"  # In use by a job, or mapped by a process.
+    IDLE = "idle"  # A finished buffer kept for whoever asks next.
+    SPARE = "spare"
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """One segment. `charge_bytes` is what it takes of the budget: its capacity, or less once trimmed."""
+
+    id: SegmentId
+    capacity_bytes: int
+    charge_bytes: int
+    owner: str
+    state: State = State.SPARE
+    key: str = ""
+    producer: JobId = -1
+    used_bytes: int = 0
+    facts: str = ""
+    leases: set[JobId] = field(default_factory=set)
+    holders: set[WorkerId] = field(default_factory=set)
+
+    @property
+    def use(self) -> Use:
+        """The heading under which its charge is counted."""
+        if self.state is State.SPARE:
+            return Use.SPARE
+        if self.state is State.WRITING and not self.holders:
+            return Use.RESERVED
+        if self.state is State.READY and not self.leases and not self.holders:
+            return Use.IDLE
+        return Use.LEASED
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """Bytes of the budget by use; the first five add up to the sixth."""
+
+    free_bytes: int
+    reserved_bytes: int
+    leased_bytes: int
+    idle_bytes: int
+    spare_bytes: int
+    budget_bytes: int
+    segments: int
+    evicted_total: int
+    recycled_total: int
+
+
+def capacity_for(size_bytes: int) -> int:
+    """Round a size up to a segment's capacity: an eighth of a power of two, so that segments fit again."""
+    size_bytes = max(size_bytes, CAPACITY_BYTES_MIN)
+    grain: int = max(PAGE_BYTES, 1 << (size_bytes.bit_length() - 4))
+    return -(-size_bytes // grain) * grain
+
+
+def nobody_wants() -> Collection[str]:
+    """Tell that no waiting job wants any buffer."""
+    return ()
+
+
+class Pool:
+    """Account for every byte of the budget, from before a segment exists until after its last user is gone.
+
+    Invariants: free + the charges of all segments == budget; a key names at most one segment, in writing or ready;
+    a segment that a worker holds, or a job leases, is never reused, emptied or destroyed.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes: Final = budget_bytes
+        self.free_bytes = budget_bytes
+        self.segments: dict[SegmentId, Segment] = {}
+        self._by_key: dict[str, Segment] = {}
+        self._bytes: dict[Use, int] = dict.fromkeys(Use, 0)
+        self._counted: dict[SegmentId, tuple[Use, int]] = {}
+        self._idle: OrderedDict[SegmentId, Segment] = OrderedDict()  # Least recently used first.
+        self._spare: OrderedDict[SegmentId, Segment] = OrderedDict()
+        self._commands: list[Command] = []
+        self._next_id = 1
+        self._evicted_total = 0
+        self._recycled_total = 0
+
+    @property
+    def available_bytes(self) -> int:
+        """What a reservation can have: free, or kept for nobody in particular."""
+        return self.free_bytes + self._bytes[Use.IDLE] + self._bytes[Use.SPARE]
+
+    def take_commands(self) -> list[Command]:
+        """Hand over the commands caused since the last call, in order."""
+        commands, self._commands = self._commands, []
+        return commands
+
+    def find(self, key: str) -> Segment | None:
+        """Find the segment that holds, or will hold, a buffer."""
+        return self._by_key.get(key)
+
+    def reserve(
+        self,
+        job: JobId,
+        owner: str,
+        needs: Sequence[tuple[str, int]],
+        wanted: Callable[[], Collection[str]] = nobody_wants,
+    ) -> list[Segment] | None:
+        """Reserve a segment for each (key, bytes) at once, leased to the job; None and no change if they do not fit.
+
+        wanted  tells the keys that waiting jobs want: those buffers are evicted last.
+        """
+        assert all(key not in self._by_key for key, _ in needs), "reserved twice"
+        still_needed = sum(capacity_for(size) for _, size in needs)
+        if still_needed > self.available_bytes:
+            return None
+        taken: list[Segment] = []
+        for key, size in needs:
+            still_needed -= capacity_for(size)
+            segment = self._take(capacity_for(size), owner, still_needed, wanted)
+            segment.state, segment.key, segment.producer, segment.owner = State.WRITING, key, job, owner
+            segment.used_bytes, segment.facts = 0, ""
+            segment.leases.add(job)
+            self._by_key[key] = segment
+            self._count(segment)
+            taken.append(segment)
+        return taken
+
+    def lease(self, segment: Segment, job: JobId) -> None:
+        """Give a job the right to use a buffer until it is given back."""
+        assert segment.state in (State.WRITING, State.READY), "leased what is not there"
+        segment.leases.add(job)
+        self._count(segment)
+
+    def give_back(self, segment: Segment, job: JobId) -> None:
+        """End a job's lease, if it has one."""
+        segment.leases.discard(job)
+        self._count(segment)
+
+    def hold(self, segment: Segment, worker: WorkerId) -> None:
+        """Note that a worker may have a segment mapped from now on."""
+        assert segment.state in (State.WRITING, State.READY), "held what is not there"
+        segment.holders.add(worker)
+        self._count(segment)
+
+    def let_go(self, segment: Segment, worker: WorkerId) -> None:
+        """Note that a worker no longer maps a segment."""
+        assert worker in segment.holders, "let go of what it did not hold"
+        segment.holders.discard(worker)
+        if not segment.holders:
+            if segment.state is State.DOOMED:
+                self._retire(segment)
+            elif segment.state is State.READY and segment.producer != -1:
+                segment.producer = -1
+                self._trim(segment)
+        self._count(segment)
+
+    def grow(self, segment: Segment, used_bytes: int, facts: str) -> None:
+        """Note that the first bytes of a buffer are final."""
+        assert segment.state is State.WRITING and segment.used_bytes <= used_bytes <= segment.capacity_bytes
+        segment.used_bytes, segment.facts = used_bytes, facts
+
+    def finish(self, segment: Segment, used_bytes: int, facts: str) -> None:
+        """Publish a finished buffer under its key."""
+        self.grow(segment, used_bytes, facts)
+        segment.state = State.READY
+        self._count(segment)
+
+    def spoil(self, segment: Segment) -> set[JobId]:
+        """Take a buffer that will not be finished from its key; return the jobs that had leased it."""
+        assert segment.state is State.WRITING, "spoiled what is not being written"
+        del self._by_key[segment.key]
+        leases, segment.leases = segment.leases, set()
+        segment.state, segment.key, segment.producer = State.DOOMED, "", -1
+        if not segment.holders:
+            self._retire(segment)
+        self._count(segment)
+        return leases
+
+    def statistics(self) -> PoolStatistics:
+        """Tell the budget by use."""
+        by = self._bytes
+        return PoolStatistics(
+            self.free_bytes, by[Use.RESERVED], by[Use.LEASED], by[Use.IDLE], by[Use.SPARE], self.budget_bytes,
+            len(self.segments), self._evicted_total, self._recycled_total,
+        )  # fmt: skip
+
+    def check(self) -> None:
+        """Assert that every byte of the budget is accounted for; cheap enough for after every event."""
+        assert self.free_bytes >= 0, "the budget is exceeded"
+        assert self.free_bytes + sum(self._bytes.values()) == self.budget_bytes, "bytes were lost or found"
+
+    def check_all(self) -> None:
+        """Assert all invariants, segment by segment."""
+        self.check()
+        sums = dict.fromkeys(Use, 0)
+        keyed = 0
+        for segment in self.segments.values():
+            sums[segment.use] += segment.charge_bytes
+            assert 0 < segment.charge_bytes <= segment.capacity_bytes
+            match segment.state:
+                case State.WRITING | State.READY:
+                    assert self._by_key.get(segment.key) is segment, "a buffer cannot be found under its key"
+                    keyed += 1
+                case State.SPARE:
+                    assert not segment.leases and not segment.holders, "a spare segment is in use"
+                case State.DOOMED:
+                    assert segment.holders and not segment.leases, "a doomed segment that nobody holds"
+            if segment.state in (State.WRITING, State.DOOMED):
+                assert segment.charge_bytes == segment.capacity_bytes, "written beyond its charge"
+        assert sums == self._bytes, "a segment is counted under the wrong heading"
+        assert keyed == len(self._by_key), "a key without a segment"
+        assert self._idle.keys() == {s.id for s in self.segments.values() if s.use is Use.IDLE}
+        assert self._spare.keys() == {s.id for s in self.segments.values() if s.use is Use.SPARE}
+
+    def _take(self, capacity: int, owner: str, still_needed: int, wanted: Callable[[], Collection[str]]) -> Segment:
+        """Find or make a segment such that `still_needed` more bytes can be had after it."""
+        limit = min(capacity * WASTE_MAX, self.available_bytes - still_needed)
+        while True:
+            fitting = [
+                s for s in self._spare.values()
+                if capacity <= s.capacity_bytes <= limit and s.capacity_bytes - s.charge_bytes <= self.free_bytes
+            ]  # fmt: skip
+            if fitting:
+                return self._recycle(min(fitting, key=lambda s: (s.owner != owner, s.capacity_bytes)), owner)
+            if self.free_bytes >= capacity:
+                return self._create(capacity, owner)
+            self._make_room(wanted)
+
+    def _recycle(self, segment: Segment, owner: str) -> Segment:
+        """Use a spare segment again; another owner gets it empty."""
+        if segment.owner != owner:
+            self._commands.append(PunchSegment(segment.id, 0))
+        self.free_bytes -= segment.capacity_bytes - segment.charge_bytes
+        self._bytes[Use.SPARE] += segment.capacity_bytes - segment.charge_bytes
+        segment.charge_bytes = segment.capacity_bytes
+        self._counted[segment.id] = (Use.SPARE, segment.charge_bytes)
+        self._recycled_total += 1
+        return segment
+
+    def _create(self, capacity: int, owner: str) -> Segment:
+        segment = Segment(self._next_id, capacity, capacity, owner)
+        self._next_id += 1
+        self.segments[segment.id] = segment
+        self.free_bytes -= capacity
+        self._bytes[Use.SPARE] += capacity
+        self._counted[segment.id] = (Use.SPARE, capacity)
+        self._commands.append(CreateSegment(segment.id, capacity))
+        return segment
+
+    def _make_room(self, wanted: Callable[[], Collection[str]]) -> None:
+        """Make one step towards room: destroy a spare segment; without one, make an idle buffer a spare segment."""
+        if self._spare:
+            segment = next(iter(self._spare.values()))
+            del self.segments[segment.id]
+            self._uncount(segment)
+            self.free_bytes += segment.charge_bytes
+            self._commands.append(DestroySegment(segment.id))
+            return
+        assert self._idle, "nothing to evict: what is available was counted wrongly"
+        wished = wanted()
+        victim = next((s for s in self._idle.values() if s.key not in wished), next(iter(self._idle.values())))
+        self._evicted_total += 1
+        del self._by_key[victim.key]
+        self._retire(victim)
+        self._count(victim)
+
+    def _retire(self, segment: Segment) -> None:
+        segment.state, segment.key, segment.producer = State.SPARE, "", -1
+        segment.used_bytes, segment.facts = 0, ""
+
+    def _trim(self, segment: Segment) -> None:
+        """Give back the pages beyond what is used; nobody can write them any more."""
+        charge = max(PAGE_BYTES, -(-segment.used_bytes // PAGE_BYTES) * PAGE_BYTES)
+        if charge < segment.charge_bytes:
+            self._uncount(segment)
+            self.free_bytes += segment.charge_bytes - charge
+            segment.charge_bytes = charge
+            self._commands.append(PunchSegment(segment.id, charge))
+
+    def _uncount(self, segment: Segment) -> None:
+        if (counted := self._counted.pop(segment.id, None)) is not None:
+            self._bytes[counted[0]] -= counted[1]
+        self._idle.pop(segment.id, None)
+        self._spare.pop(segment.id, None)
+
+    def _count(self, segment: Segment) -> None:
+        """Count a segment's charge under the heading that is right now; it is then the most recently used there."""
+        self._uncount(segment)
+        use = segment.use
+        self._counted[segment.id] = (use, segment.charge_bytes)
+        self._bytes[use] += segment.charge_bytes
+        if use is Use.IDLE:
+            self._idle[segment.id] = segment
+        elif use is Use.SPARE:
+            self._spare[segment.id] = segment

@@ -1,0 +1,134 @@
+"""The daemon: build everything, nest it in the order in which it must end, and run it until told to stop."""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import trio
+
+from imgd.access.roots import Roots
+from imgd.config import Settings
+from imgd.core.sessions import Sessions
+from imgd.engine.render import Engine, open_engine
+from imgd.engine.workers import TemplateSettings, become_subreaper
+from imgd.errors import ConfigError
+from imgd.web.app import make_app
+from imgd.web.cgi import CgiDesk, serve_cgi, user_ids
+from imgd.web.serve import HttpServer, Listening, open_listeners
+
+log = logging.getLogger("imgd")
+
+EXIT_OK = 0
+EXIT_OUR_BUG = 70  # EX_SOFTWARE: a supervisor is to start it again.
+CGI_PLACES = 64  # CGI programs answered at the same time; the web server starts no more of them than it has slots for.
+
+
+def run(settings: Settings) -> int:
+    """Run the daemon until SIGTERM or SIGINT; return the exit code.
+
+    Raises  ConfigError for what cannot be had, such as an address in use.
+    """
+    _log_to_stderr(settings.log_level)
+    become_subreaper()
+    try:
+        trio.run(_main, settings)
+    except* ConfigError as errors:
+        raise errors.exceptions[0] from None
+    except* Exception:
+        log.critical("imgd has met a bug of its own and ends", exc_info=True)
+        return EXIT_OUR_BUG
+    return EXIT_OK
+
+
+async def _main(settings: Settings) -> None:
+    """Nest, outermost first: listening sockets, roots, memory and workers, connections; they end the other way."""
+    users = user_ids(settings.cgi_users)
+    with open_listeners(settings.bind) as listening, Roots(settings) as roots, _open_cgi_socket(settings) as cgi_socket:
+        template = TemplateSettings(memory_bytes=settings.worker_memory_bytes or None)
+        async with open_engine(settings, roots.open, template) as engine:
+            try:
+                sessions = Sessions(settings.sessions_max, settings.session_uids_max)
+                desk = CgiDesk(engine, sessions, users, settings.step_limit_s)
+                async with trio.open_nursery() as nursery:
+                    if cgi_socket is not None:
+                        nursery.start_soon(serve_cgi, cgi_socket, desk, CGI_PLACES)
+                    await _serve_http(settings, desk, roots, listening)
+                    nursery.cancel_scope.cancel()
+            except* Exception:
+                _tell_story(engine)
+                raise
+
+
+async def _serve_http(settings: Settings, desk: CgiDesk, roots: Roots, listening: Listening) -> None:
+    """Serve until a signal; then let open answers finish within their limit."""
+    stopping = trio.Event()
+    counts = ConnectionCounts()
+    app = make_app(settings, desk.engine, roots, desk.sessions, owners={"http": lambda: counts})
+    server = HttpServer(app, settings, counts)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_at_signal, signals, stopping, app.end_sessions)
+            _announce(listening)
+            await server.serve(listening, stopping)
+            nursery.cancel_scope.cancel()
+
+
+async def _stop_at_signal(signals: AsyncIterator[int], stopping: trio.Event, end_sessions: Callable[[], None]) -> None:
+    async for number in signals:
+        log.info("%s: ending", signal.Signals(number).name)
+        stopping.set()
+        end_sessions()
+
+
+def _announce(listening: Listening) -> None:
+    """Print one line, the URL: whoever started us may be waiting for it."""
+    urls = [address for address in listening.addresses if address.startswith("http")]
+    print(f"imgd serves {(urls or list(listening.addresses))[0]}", flush=True)
+    for address in listening.addresses:
+        log.info("listening at %s", address)
+
+
+@contextlib.contextmanager
+def _open_cgi_socket(settings: Settings) -> Iterator[socket.socket | None]:
+    """Listen for CGI programs, if there is to be a socket for them."""
+    path = settings.cgi_socket
+    if not path:
+        yield None
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        try:
+            if stat.S_ISSOCK(os.stat(path).st_mode):
+                os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise ConfigError(f"cgi_socket: {path}: {error.strerror}") from error
+        try:
+            listener.bind(path)
+            os.chmod(path, 0o666)  # Who may ask is checked by user, see cgi_users.
+        except OSError as error:
+            raise ConfigError(f"cgi_socket: cannot listen at {path}: {error.strerror}") from error
+        listener.listen(CGI_PLACES)
+        listener.setblocking(False)
+        try:
+            yield listener
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def _tell_story(engine: Engine) -> None:
+    """Write down the last events and commands of the core: a bug report that can be replayed."""
+    for line in engine.floor.story.lines():
+        log.error("story: %s", line)
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )

@@ -1,0 +1,123 @@
+"""A client's side of one job: submit it, hear how it goes, read its result while it grows, give it back."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import trio
+
+from cgi_worker.wire.recipe import Recipe
+from imgd.core.events import JobId, Released, Submitted, TellEnd, TellGrowth, Withdrawn, WorkerId
+from imgd.engine.answer import OpenSource
+from imgd.engine.supervise import Errand, Floor
+from imgd.errors import WorkerLost
+from imgd.model import Asker, Outcome, Replied
+
+CHUNK_BYTES: Final = 1 << 20  # Read at once: one body for a tile or a picture, bounded for an export.
+
+
+class Client:
+    """What has been heard of one job so far."""
+
+    def __init__(self, floor: Floor, job: JobId) -> None:
+        self.job = job
+        self.outcome: Outcome | None = None
+        self.facts = ""
+        self._floor = floor
+        self._segment = -1
+        self._used_bytes = 0
+        self._news = trio.Event()
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes of the result, once all of them are there."""
+        return self._used_bytes if isinstance(self.outcome, Replied) else None
+
+    def hear(self, news: TellGrowth | TellEnd) -> None:
+        """Note what the core tells; called by the supervise loop."""
+        match news:
+            case TellGrowth(_, segment, used_bytes, facts):
+                self._segment, self._used_bytes, self.facts = segment, used_bytes, facts
+            case TellEnd(_, outcome, segment, used_bytes, facts):
+                self.outcome = outcome
+                if isinstance(outcome, Replied):
+                    self._segment, self._used_bytes, self.facts = segment, used_bytes, facts
+        self._news.set()
+
+    async def begun(self) -> Outcome | None:
+        """Wait until the first bytes may be read, or the end; return the outcome if it has ended."""
+        while self.outcome is None and not self._used_bytes:
+            await self._next_news()
+        return self.outcome
+
+    async def ended(self) -> Outcome:
+        """Wait until the job has ended."""
+        while self.outcome is None:
+            await self._next_news()
+        return self.outcome
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Read the result in order, as it grows.
+
+        Raises  WorkerLost when the job ends badly in the middle.
+        """
+        read = 0
+        while True:
+            while read < self._used_bytes:
+                stop = min(self._used_bytes, read + CHUNK_BYTES)
+                yield self._floor.segments.read(self._segment, read, stop)
+                read = stop
+            if isinstance(self.outcome, Replied):
+                return
+            if self.outcome is not None:
+                raise WorkerLost("the picture broke off: its worker ended while it was being sent")
+            await self._next_news()
+
+    def whole(self) -> bytes:
+        """Copy the whole result out; only after Replied."""
+        assert isinstance(self.outcome, Replied)
+        return self._floor.segments.read(self._segment, 0, self._used_bytes)
+
+    async def _next_news(self) -> None:
+        self._news = trio.Event()
+        await self._news.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where a job's result goes, beyond its buffer: a descriptor to write it to, or the CGI that works for itself."""
+
+    sink_fd: int = -1
+    worker: WorkerId | None = None
+
+
+HERE: Final = Delivery()
+
+
+@asynccontextmanager
+async def open_job(
+    floor: Floor,
+    recipe: Recipe,
+    asker: Asker,
+    found: OpenSource,
+    delivery: Delivery = HERE,
+) -> AsyncIterator[Client]:
+    """Submit a job; leaving withdraws it, or gives its result back.
+
+    The descriptors in `found` and `delivery` stay the caller's: the job has copies, since it may outlive its client.
+    """
+    floor.jobs_submitted += 1
+    client = Client(floor, floor.jobs_submitted)
+    errand = Errand(msgspec.json.encode(found.source).decode(), client.hear)
+    floor.errands[client.job] = errand
+    try:
+        errand.source_fd = os.dup(found.path_fd)
+        errand.sink_fd = os.dup(delivery.sink_fd) if delivery.sink_fd >= 0 else -1
+        floor.inbox.put(Submitted(client.job, recipe, asker, trio.current_time(), delivery.worker))
+        yield client
+    finally:
+        floor.inbox.put(Withdrawn(client.job))
+        floor.inbox.put(Released(client.job))

@@ -1,0 +1,114 @@
+"""One worker's desk: its todo lists go out, its messages become events, its limit is kept, its end is awaited."""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import trio
+
+from cgi_worker.wire.packets import Bye, Detached, Done, Failed, FromWorker, Hello, Progress, Todo, WireError
+from cgi_worker.wire.talk import Talk
+from imgd import model
+from imgd.core.events import Event, SegmentDetached, StageDone, StageFailed, StageGrew, WorkerId
+from imgd.engine.workers import NoWorker, WorkerLink
+from imgd.model import Crashed, Outcome, Stopped, TimedOut
+
+log = logging.getLogger("imgd.worker")
+
+DISMISS_LIMIT_S = 5.0  # A dismissed worker that has not exited by then is killed.
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A todo list with its descriptors, which stay the giver's."""
+
+    todo: Todo
+    descriptors: tuple[int, ...]
+
+
+class Desk:
+    """Lead one worker from its first todo list to its end. One task runs it; `give` and `dismiss` are called beside."""
+
+    def __init__(self, worker: WorkerId, report: Callable[[Event], None], limit_s: float) -> None:
+        self.scope = trio.CancelScope()  # Cancelled: the worker is killed.
+        self._worker = worker
+        self._report = report
+        self._limit_s = limit_s
+        self._limit = trio.CancelScope()
+        self._talk = Talk()
+        self._link: WorkerLink | None = None
+        self._early: Order | None = None  # Given before the worker was there.
+
+    def give(self, order: Order) -> None:
+        """Send a todo list, now or as soon as the worker exists; its limit begins now."""
+        self._limit.deadline = trio.current_time() + self._limit_s
+        self._talk.give(order.todo)
+        if self._link is None:
+            self._early = order
+        else:
+            self._link.send(order.todo, order.descriptors)
+
+    def dismiss(self) -> None:
+        """Tell the idle worker to exit."""
+        self._limit.deadline = trio.current_time() + DISMISS_LIMIT_S
+        if self._link is not None:
+            self._link.send(Bye())
+
+    async def run(self, fork: Callable[[], Awaitable[WorkerLink]]) -> Outcome:
+        """Follow the worker until its process is gone; return how it ended.
+
+        Cancelled  the worker is killed; this returns, or raises Cancelled, only when it is gone.
+        """
+        with self._limit:
+            try:
+                self._link = await fork()
+            except NoWorker:
+                return Crashed()
+            try:
+                return await self._follow(self._link)
+            finally:
+                with trio.CancelScope(shield=True):
+                    self._link.kill()
+                    await self._link.wait_exited()
+                self._link.close()
+        return TimedOut(self._limit_s)
+
+    async def _follow(self, link: WorkerLink) -> Outcome:
+        if self._early is not None:
+            link.send(self._early.todo, self._early.descriptors)
+            self._early = None
+        try:
+            while (message := await link.receive()) is not None:
+                self._talk.hear(message)
+                self._tell(message)
+        except WireError as error:
+            log.warning("worker %d (pid %d) broke the protocol: %s", self._worker, link.pid, error)
+            return Crashed()
+        await link.wait_exited()
+        killed_by, exit_code = await link.exit_status()
+        if killed_by is None and exit_code == 0 and self._talk.idle:
+            return Stopped()
+        log.warning("worker %d (pid %d) ended by signal %s, exit code %s", self._worker, link.pid, killed_by, exit_code)
+        return Crashed(killed_by, exit_code)
+
+    def _tell(self, message: FromWorker) -> None:
+        if (event := event_of(self._worker, message)) is not None:
+            self._report(event)
+        if self._talk.idle:
+            self._limit.deadline = math.inf
+
+
+def event_of(worker: WorkerId, message: FromWorker) -> Event | None:
+    """Translate what a worker said into what the core hears; None for what it need not hear."""
+    match message:
+        case Progress(_, stage, used_bytes):
+            return StageGrew(worker, stage, used_bytes)
+        case Done(_, stage, used_bytes, facts, _):
+            return StageDone(worker, stage, used_bytes, facts)
+        case Failed(_, _, code, text):
+            return StageFailed(worker, model.Failed(code, text))
+        case Detached(_, segment):
+            return SegmentDetached(worker, segment)
+        case Hello():
+            return None

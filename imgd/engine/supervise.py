@@ -1,0 +1,188 @@
+"""The supervise loop: the one task that feeds the core and carries its commands out."""
+
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Protocol
+
+import trio
+
+from cgi_worker.wire.packets import Lent, Todo
+from cgi_worker.wire.recipe import Recipe
+from imgd.core.events import (
+    Command,
+    CreateSegment,
+    DestroySegment,
+    DismissWorker,
+    Event,
+    ForkWorker,
+    GiveTodo,
+    JobId,
+    KillWorker,
+    PunchSegment,
+    Released,
+    TellEnd,
+    TellGrowth,
+    Ticked,
+    WorkerEnded,
+    WorkerId,
+)
+from imgd.core.pool import State
+from imgd.core.scheduler import Scheduler
+from imgd.core.story import Story
+from imgd.engine.desk import Desk, Order
+from imgd.engine.inbox import Inbox
+from imgd.engine.segments import Segments
+from imgd.engine.workers import WorkerLink
+from imgd.model import Outcome, Stopped
+
+log = logging.getLogger("imgd.engine")
+
+TICK_S: Final = 0.25
+CHECK_ALL_EVERY: Final = 4096  # Events between two complete checks of the core's invariants.
+EVENTS_MAX: Final = 100_000  # Clients and workers together cannot have more on its way: each waits for its answer.
+
+
+@dataclass(slots=True)
+class Errand:
+    """What the shell keeps for a job: descriptors for its worker (its own copies), and where to tell its client.
+
+    tell  is called for each TellGrowth and for the one TellEnd.
+    """
+
+    source: str  # Source identity as JSON.
+    tell: Callable[[TellGrowth | TellEnd], None]
+    source_fd: int = -1
+    sink_fd: int = -1
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for descriptor in (self.source_fd, self.sink_fd):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.source_fd = self.sink_fd = -1
+
+
+class AnyDesk(Protocol):
+    """A worker of ours, or a CGI that works for itself."""
+
+    scope: trio.CancelScope
+
+    def give(self, order: Order) -> None:
+        """Send a todo list."""
+
+    def dismiss(self) -> None:
+        """Tell it to exit."""
+
+
+@dataclass(slots=True)
+class Floor:
+    """What the supervise loop works with: the core, the segments, the desks, and errands by job."""
+
+    core: Scheduler
+    segments: Segments
+    story: Story
+    inbox: Inbox[Event]
+    fork: Callable[[WorkerId, str], Awaitable[WorkerLink]]
+    step_limit_s: float
+    threads: int
+    errands: dict[JobId, Errand] = field(default_factory=dict)
+    desks: dict[WorkerId, AnyDesk] = field(default_factory=dict)
+    jobs_submitted: int = 0
+    leaving: set[JobId] = field(default_factory=set)
+    _todos: int = 0
+
+    def sweep(self) -> None:
+        """Close what is kept for jobs whose client is gone and that the core has forgotten."""
+        for job in [job for job in self.leaving if job not in self.core.jobs]:
+            self.leaving.discard(job)
+            self.errands.pop(job).close()
+
+    def is_ready(self, recipe: Recipe) -> bool:
+        """True when a recipe's result is finished."""
+        segment = self.core.pool.find(recipe.buffers[recipe.result].key)
+        return segment is not None and segment.state is State.READY
+
+    def order(self, command: GiveTodo) -> Order:
+        """Write a todo list for a worker, with the descriptors that it needs and no more."""
+        errand = self.errands[command.job]
+        buffers = command.recipe.buffers
+        lent = tuple(
+            Lent(buffers[loan.buffer], loan.segment, loan.writable, loan.used_bytes, loan.facts)
+            for loan in command.loans
+        )
+        needs_source = any(not stage.inputs for stage in command.stages)
+        has_sink = errand.sink_fd >= 0 and not command.stages[-1].outputs
+        descriptors = [errand.source_fd] if needs_source else []
+        for loan in command.loans:
+            lend = self.segments.writer_fd if loan.writable else self.segments.reader_fd
+            descriptors.append(lend(loan.segment))
+        descriptors += [errand.sink_fd] if has_sink else []
+        self._todos += 1
+        source = errand.source if needs_source else ""
+        todo = Todo(self._todos, command.stages, lent, source, needs_source, has_sink, self.threads)
+        return Order(todo, tuple(descriptors))
+
+
+async def supervise(floor: Floor) -> None:
+    """Feed events to the core and carry its commands out, until cancelled; nobody else calls `core.handle`.
+
+    No worker outlives this call. A worker's failure is an outcome; our own bug ends the daemon.
+    """
+    inbox, core = floor.inbox, floor.core
+    handled = 0
+    async with trio.open_nursery() as workers:
+        workers.start_soon(_tick, inbox)
+        while True:
+            event = await inbox.take()
+            commands = core.handle(event)
+            floor.story.tell(event, commands)
+            for command in commands:
+                if isinstance(command, ForkWorker):
+                    desk = Desk(command.worker, inbox.put, floor.step_limit_s)
+                    floor.desks[command.worker] = desk  # Here, not in the task: KillWorker may beat it.
+                    workers.start_soon(_run_worker, floor, desk, command)
+                else:
+                    _carry_out(floor, command)
+            if isinstance(event, Released):
+                floor.leaving.add(event.job)
+            floor.sweep()
+            handled += 1
+            if handled % CHECK_ALL_EVERY == 0:
+                core.check_all()
+
+
+def _carry_out(floor: Floor, command: Command) -> None:
+    match command:
+        case CreateSegment(segment, capacity_bytes):
+            floor.segments.create(segment, capacity_bytes)
+        case PunchSegment(segment, from_bytes):
+            floor.segments.punch(segment, from_bytes)
+        case DestroySegment(segment):
+            floor.segments.destroy(segment)
+        case GiveTodo(worker):
+            floor.desks[worker].give(floor.order(command))
+        case KillWorker(worker) if worker in floor.desks:
+            floor.desks[worker].scope.cancel()
+        case DismissWorker(worker) if worker in floor.desks:
+            floor.desks[worker].dismiss()
+        case TellGrowth(job) | TellEnd(job):
+            floor.errands[job].tell(command)
+
+
+async def _run_worker(floor: Floor, desk: Desk, command: ForkWorker) -> None:
+    outcome: Outcome = Stopped()
+    try:
+        with desk.scope:
+            outcome = await desk.run(partial(floor.fork, command.worker, command.owner))
+    finally:
+        del floor.desks[command.worker]
+        floor.inbox.put(WorkerEnded(command.worker, outcome))  # Sync, so it gets through while we are being cancelled.
+
+
+async def _tick(inbox: Inbox[Event]) -> None:
+    while True:
+        await trio.sleep(TICK_S)
+        inbox.put(Ticked(trio.current_time()))

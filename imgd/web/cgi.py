@@ -1,0 +1,181 @@
+"""The CGI socket: programs that a web server starts ask here about a UID or a view, and get a worker or a todo list."""
+
+import logging
+import os
+import pwd
+import socket
+import struct
+from collections.abc import Collection
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import trio
+
+from cgi_worker.wire.packets import FROM_CGI, VERSION, Answer, Ask, WireError
+from cgi_worker.wire.view import View, ViewError, view_from_pairs
+from imgd.core.sessions import Sessions
+from imgd.engine import seqpacket
+from imgd.engine.answer import Qualified
+from imgd.engine.client import Delivery
+from imgd.engine.guest import Guest, pidfd_of_peer
+from imgd.engine.render import Engine
+from imgd.errors import BadRequest, BrokeOff, ConfigError, ImgdError, NoSuchFrame
+from imgd.model import Asker
+from imgd.web.images import matches
+from imgd.web.problems import body_of, headers_of, problem_of
+from imgd.web.query import read_pairs
+
+log = logging.getLogger("imgd.cgi")
+
+ASK_LIMIT_S: Final = 5.0  # A peer that has not asked by then is let go.
+
+
+@dataclass(frozen=True, slots=True)
+class CgiDesk:
+    """What answering a CGI needs."""
+
+    engine: Engine
+    sessions: Sessions
+    users: frozenset[int]
+    limit_s: float
+
+
+def user_ids(names: Collection[str]) -> frozenset[int]:
+    """Find the users who may ask: those named, the daemon's own, and root.
+
+    Raises  ConfigError for a name that is not one.
+    """
+    ids = {0, os.getuid()}
+    for name in names:
+        try:
+            ids.add(int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid)
+        except KeyError as error:
+            raise ConfigError(f"cgi_users: there is no user {name}") from error
+    return frozenset(ids)
+
+
+async def serve_cgi(listener: socket.socket, desk: CgiDesk, connections_max: int) -> None:
+    """Answer CGI programs until cancelled; the listener is a SOCK_SEQPACKET socket, and the caller's to close."""
+    places = trio.CapacityLimiter(connections_max)
+    guests = 0
+    listening = trio.socket.from_stdlib_socket(listener)
+    async with trio.open_nursery() as nursery:
+        while True:
+            await places.acquire_on_behalf_of(token := object())
+            end, _ = await listening.accept()
+            guests += 1
+            nursery.start_soon(_attend, end, desk, -guests, (places, token))
+
+
+async def _attend(
+    end: "trio.socket.SocketType", desk: CgiDesk, worker: int, place: tuple[trio.CapacityLimiter, object]
+) -> None:
+    raw = socket.socket(fileno=end.detach())
+    try:
+        with raw:
+            raw.setblocking(False)
+            await _answer_one(raw, desk, worker)
+    except (WireError, ProcessLookupError) as error:
+        log.warning("a CGI was let go: %s", error)
+    finally:
+        place[0].release_on_behalf_of(place[1])
+
+
+async def _answer_one(raw: socket.socket, desk: CgiDesk, worker: int) -> None:
+    credentials = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", credentials)
+    if uid not in desk.users:
+        raise WireError(f"user {uid} may not ask (see cgi_users)")
+    received = None
+    with trio.move_on_after(ASK_LIMIT_S):
+        received = await seqpacket.receive(raw)
+    if received is None:
+        return
+    packet, sink_fd = received
+    try:
+        ask = FROM_CGI.decode(packet)
+        if not isinstance(ask, Ask) or ask.version != VERSION or ask.hand_over != (sink_fd >= 0):
+            raise WireError("a question of another version, or without its descriptor")
+        pidfd = pidfd_of_peer(raw, pid)
+        try:
+            seqpacket.send(raw, await _reply(raw, desk, ask, (worker, sink_fd, pidfd)), [])
+        finally:
+            os.close(pidfd)
+    finally:
+        if sink_fd >= 0:
+            os.close(sink_fd)
+
+
+async def _reply(raw: socket.socket, desk: CgiDesk, ask: Ask, who: tuple[int, int, int]) -> Answer:
+    """Answer one question; by the time this returns a worker, or the CGI itself, has written the picture."""
+    try:
+        view, asker = _wanted(desk.sessions, ask.query)
+        known = await desk.engine.qualify(view, asker)
+        if matches(ask.if_none_match, known.etag):
+            return Answer(304, _head(304, known), "")
+        if ask.head_only:
+            return Answer(200, _head(200, known).replace("Content-Length: {bytes}\r\n", ""), "")
+    except ImgdError as error:
+        return _problem(error)
+    answer = Answer(499, "", "")  # Stays if the CGI leaves: nobody reads it.
+    try:
+        async with trio.open_nursery() as nursery:
+            if ask.hand_over:
+                nursery.start_soon(_cancel_when_gone, raw, nursery.cancel_scope)
+                await desk.engine.deliver(view, asker, _head(200, known), Delivery(sink_fd=who[1]))
+            else:
+                guest = Guest(desk.engine.floor, who[0], raw, who[2])
+                nursery.start_soon(_follow, guest, asker.owner, desk.limit_s, nursery.cancel_scope)
+                await desk.engine.deliver(view, asker, _head(200, known), Delivery(worker=who[0]))
+                await guest.drained()
+            answer = Answer(200, "", "")
+            nursery.cancel_scope.cancel()
+    except* BrokeOff as broken:
+        log.warning("a CGI's answer broke off: %s", broken.exceptions[0])
+        answer = Answer(500, "", "")
+    except* ImgdError as errors:
+        first = errors.exceptions[0]
+        assert isinstance(first, ImgdError)
+        answer = _problem(first)
+    return answer
+
+
+async def _cancel_when_gone(raw: socket.socket, answering: trio.CancelScope) -> None:
+    """A CGI that has handed over says nothing more: whatever can be read is its end."""
+    await trio.lowlevel.wait_readable(raw)
+    answering.cancel()
+
+
+async def _follow(guest: Guest, owner: str, limit_s: float, answering: trio.CancelScope) -> None:
+    await guest.run(owner, limit_s)
+    answering.cancel()
+
+
+def _wanted(sessions: Sessions, query: str) -> tuple[View, Asker]:
+    pairs = read_pairs(query.encode("utf-8", "surrogateescape"))
+    if len(pairs) == 1 and pairs[0][0] == "u":
+        wanted = sessions.lookup(pairs[0][1])
+        if wanted is None:
+            raise NoSuchFrame("is unknown, or no longer known", "u")
+        return wanted.view, Asker(session=wanted.session, runner=wanted.runner)
+    try:
+        return view_from_pairs(pairs), Asker(session="cgi")
+    except ViewError as error:
+        raise BadRequest(error.text, error.parameter) from error
+
+
+def _head(status: int, known: Qualified) -> str:
+    """Write a CGI header block, its empty line included; `{bytes}` becomes the body's length when it is written."""
+    lines = [f"Status: {status} {HTTPStatus(status).phrase}", f"ETag: {known.etag}", "Cache-Control: private, no-cache"]
+    if status == 200:
+        lines += [f"Content-Type: {known.media_type}", "Content-Length: {bytes}"]
+    return "\r\n".join(lines) + "\r\n\r\n"
+
+
+def _problem(error: ImgdError) -> Answer:
+    body = body_of(problem_of(error)).decode()
+    lines = [f"Status: {error.status} {error.title}"]
+    lines += [f"{name.decode()}: {value.decode()}" for name, value in headers_of(error)]
+    lines.append(f"Content-Length: {len(body.encode())}")
+    return Answer(error.status, "\r\n".join(lines) + "\r\n\r\n", body)

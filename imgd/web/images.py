@@ -1,0 +1,218 @@
+"""`/img` and `/frame/...`: answers of the engine, streamed as they are made, dropped the moment nobody wants them."""
+
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from cgi_worker.wire.view import View, ViewError, view_from_pairs
+from imgd.core.sessions import Sessions
+from imgd.engine.answer import Answer
+from imgd.errors import BadRequest, ImgdError, NoSuchFrame
+from imgd.model import Asker
+from imgd.web.problems import Headers, send_problem, send_status
+from imgd.web.query import decode_text, read_known, read_pairs
+from imgd.web.seam import Engine, Receive, Scope, Send
+
+PIECE_BYTES: Final = 65_536  # What must get through within the limit; small enough for a slow telephone.
+LEVELS_BYTES_MAX: Final = 2_048  # A header; browsers and proxies refuse long ones.
+FRAME_PATH: Final = b"/frame/"
+_CACHE: Final = (b"cache-control", b"private, no-cache")  # Kept, but asked about each time: a frame may be rewritten.
+
+_log = logging.getLogger("imgd.web")
+
+
+@dataclass(slots=True)
+class Counts:
+    """Totals since the start."""
+
+    answers_total: int = 0
+    not_modified_total: int = 0
+    problems_total: int = 0
+    broken_total: int = 0
+    dropped_total: int = 0
+
+
+class Images:
+    """Answer requests for pictures and for headers; `counts` is for metrics."""
+
+    def __init__(self, engine: Engine, sessions: Sessions, send_limit_s: float) -> None:
+        self._engine = engine
+        self._sessions = sessions
+        self._send_limit_s = send_limit_s
+        self.counts = Counts()
+
+    async def picture(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer `/img`."""
+        await self._answer(_Reply(scope, send, self._send_limit_s), self._picture)
+
+    async def header(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer `/frame/...`."""
+        await self._answer(_Reply(scope, send, self._send_limit_s), self._header)
+
+    async def _answer(self, reply: "_Reply", work: "_Work") -> None:
+        if reply.method not in ("GET", "HEAD"):
+            await send_status(reply.send, 405, "only GET and HEAD", [(b"allow", b"GET, HEAD")])
+            return
+        try:
+            await work(reply)
+        except ImgdError as error:
+            if reply.begun:
+                # The head is out: leaving without the end breaks the connection, so that nobody takes it for whole.
+                self.counts.broken_total += 1
+                _log.warning("an answer broke off: %s", error.text)
+                return
+            self.counts.problems_total += 1
+            await send_problem(reply.send, error)
+
+    async def _picture(self, reply: "_Reply") -> None:
+        view, asker = self._wanted(reply.scope)
+        asked_etags = reply.request_header(b"if-none-match")
+        if reply.method == "HEAD" or asked_etags:
+            known = await self._engine.qualify(view, asker)
+            headers: Headers = [(b"etag", known.etag.encode()), _CACHE]
+            if asked_etags and matches(asked_etags, known.etag):
+                self.counts.not_modified_total += 1
+                await send_body_less(reply.send, 304, headers)
+                return
+            if reply.method == "HEAD":
+                headers += [(b"content-type", known.media_type.encode()), (b"accept-ranges", b"none")]
+                await send_body_less(reply.send, 200, headers)
+                return
+        await self._stream(reply, self._engine.render(view, asker))
+
+    async def _header(self, reply: "_Reply") -> None:
+        read_known(reply.scope["query_string"], ())
+        raw_path: bytes = reply.scope.get("raw_path") or reply.scope["path"].encode()
+        frame = decode_text(raw_path[len(FRAME_PATH) :])
+        await self._stream(reply, self._engine.header(frame, _asker(reply.scope)))
+
+    async def _stream(self, reply: "_Reply", making: AbstractAsyncContextManager[Answer]) -> None:
+        async with making as answer:
+            if matches(reply.request_header(b"if-none-match"), answer.etag):
+                self.counts.not_modified_total += 1
+                await send_body_less(reply.send, 304, [(b"etag", answer.etag.encode()), _CACHE])
+            elif await reply.stream(answer):
+                self.counts.answers_total += 1
+            else:
+                self.counts.dropped_total += 1
+
+    def _wanted(self, scope: Scope) -> tuple[View, Asker]:
+        pairs = read_pairs(scope["query_string"])
+        if any(name == "u" for name, _ in pairs):
+            if len(pairs) > 1:
+                raise BadRequest("stands alone: the view is known by it", "u")
+            wanted = self._sessions.lookup(pairs[0][1])
+            if wanted is None:
+                raise NoSuchFrame("is unknown, or no longer known", "u")
+            return wanted.view, Asker(session=wanted.session, runner=wanted.runner)
+        try:
+            return view_from_pairs(pairs), _asker(scope)
+        except ViewError as error:
+            raise BadRequest(error.text, error.parameter) from error
+
+
+class _Reply:
+    """One answer on its way out; `begun` once its head is sent."""
+
+    def __init__(self, scope: Scope, send: Send, send_limit_s: float) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.send = send
+        self.begun = False
+        self._send_limit_s = send_limit_s
+
+    def request_header(self, name: bytes) -> str:
+        """Tell a header of the request, repetitions joined; "" if there is none."""
+        return ", ".join(value.decode("latin-1") for key, value in self.scope["headers"] if key == name)
+
+    async def stream(self, answer: Answer) -> bool:
+        """Send an answer as it is made; False if the client took nothing for too long, and it was dropped.
+
+        Raises  ImgdError when the making fails; before the first byte the head is not sent yet.
+        """
+        async with _closing(answer.chunks()) as chunks:
+            first = await anext(chunks, b"")
+            size_bytes = answer.size_bytes
+            if size_bytes is None and self.scope["http_version"] == "1.0":
+                # It has no chunks: a body without a length ends with the connection, broken or not.
+                first = b"".join([first, *[chunk async for chunk in chunks]])
+                size_bytes = len(first)
+            self.begun = True
+            await self.send({"type": "http.response.start", "status": 200, "headers": _head(answer, size_bytes)})
+            if self.method == "HEAD":
+                await self._push(b"", more=False)
+                return True
+            if not await self._push(first, more=True):
+                return False
+            async for chunk in chunks:
+                if not await self._push(chunk, more=True):
+                    return False
+            return await self._push(b"", more=False)
+
+    async def _push(self, chunk: bytes, *, more: bool) -> bool:
+        for start in range(0, max(len(chunk), 1), PIECE_BYTES):
+            with trio.move_on_after(self._send_limit_s) as limit:
+                piece = chunk[start : start + PIECE_BYTES]
+                await self.send({"type": "http.response.body", "body": piece, "more_body": more})
+            if limit.cancelled_caught:
+                return False
+        return True
+
+
+_Work = Callable[[_Reply], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
+    """End a generator here and now, not when the garbage collector finds it."""
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
+
+
+def _asker(scope: Scope) -> Asker:
+    """Take all requests from one address for one session, so that no address can crowd out the others."""
+    client = scope.get("client")
+    return Asker(session=f"http {client[0]}" if client else "http")
+
+
+def _head(answer: Answer, size_bytes: int | None) -> Headers:
+    headers: Headers = [
+        (b"content-type", answer.media_type.encode()),
+        (b"etag", answer.etag.encode()),
+        _CACHE,
+        (b"accept-ranges", b"none"),
+    ]
+    levels = _levels(answer.facts)
+    if levels:
+        headers.append((b"x-imgd-levels", levels))
+    if size_bytes is not None:
+        headers.append((b"content-length", str(size_bytes).encode()))
+    return headers
+
+
+def _levels(facts: str) -> bytes:
+    """Write the steps' facts as a header; nothing if they are none, or too long for one."""
+    if not facts or facts == "{}":
+        return b""
+    text = facts if facts.isascii() and facts.isprintable() else json.dumps(json.loads(facts), separators=(",", ":"))
+    return text.encode("ascii") if len(text) <= LEVELS_BYTES_MAX else b""
+
+
+def matches(asked: str, etag: str) -> bool:
+    """Compare weakly, as If-None-Match is (RFC 9110, 13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for tag in asked.split(",")]
+    return "*" in tags or etag in tags
+
+
+async def send_body_less(send: Send, status: int, headers: Headers) -> None:
+    """Answer without a body, nor a length that would claim one."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

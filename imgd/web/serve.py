@@ -1,0 +1,239 @@
+"""Listen, and serve an ASGI application on hypercorn's protocols until told to stop."""
+
+import contextlib
+import logging
+import os
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+import h2.exceptions
+import h11
+import trio
+import wsproto.utilities
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.logging import Logger
+from hypercorn.trio.worker_context import WorkerContext
+
+from imgd.config import Settings
+from imgd.errors import ConfigError
+from imgd.setting_kinds import TcpBind, UnixBind, parse_bind
+from imgd.web.connection import Connection
+from imgd.web.seam import App
+
+BACKLOG: Final = 256
+_KEEP_ALIVE: Final = (  # A client that is gone without a word is noticed within two minutes.
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 20),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+# What hypercorn 0.18 lets escape when a peer's bytes break the grammar (hypercorn's issues 197, 203, 225, 329): the
+# end of that connection, never of the daemon. Errors of the application do not come this way.
+PEER_CAUSED: Final = (
+    LookupError, ValueError, AttributeError, NameError,
+    h11.ProtocolError, h2.exceptions.H2Error, wsproto.utilities.ProtocolError,
+)  # fmt: skip
+
+_log = logging.getLogger("imgd.web")
+ReportBug = Callable[[BaseException], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Open listeners, and the addresses to reach them by: URLs, or "unix:/path"."""
+
+    listeners: tuple[trio.SocketListener, ...]
+    addresses: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class ConnectionCounts:
+    """Figures of the connections."""
+
+    connections: int = 0
+    connections_total: int = 0
+    connections_refused_total: int = 0
+    connections_stalled_total: int = 0
+    connections_broken_total: int = 0
+
+
+@contextlib.contextmanager
+def open_listeners(binds: tuple[str, ...]) -> Iterator[Listening]:
+    """Listen at all places, for the duration of the `with`.
+
+    Raises  ConfigError if one of them cannot be had; none is open then.
+    """
+    with contextlib.ExitStack() as opened:
+        listeners: list[trio.SocketListener] = []
+        addresses: list[str] = []
+        for text in binds:
+            try:
+                listening = _listen(parse_bind(text), opened)
+            except OSError as error:
+                raise ConfigError(f"bind: cannot listen at {text}: {error.strerror or error}") from error
+            addresses += [_address(each) for each in listening]
+            listeners += [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in listening]
+        yield Listening(tuple(listeners), tuple(addresses))
+
+
+def _listen(bind: TcpBind | UnixBind, opened: contextlib.ExitStack) -> list[socket.socket]:
+    if isinstance(bind, UnixBind):
+        with contextlib.suppress(FileNotFoundError):
+            _clear_stale(bind.path)
+        sock = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        sock.bind(bind.path)
+        opened.callback(_unlink, bind.path, os.stat(bind.path).st_ino)
+        places = [sock]
+    else:
+        places = []
+        found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, _, _, address in dict.fromkeys(found):
+            sock = opened.enter_context(socket.socket(family, kind))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            for level, option, value in _KEEP_ALIVE:
+                sock.setsockopt(level, option, value)  # Accepted sockets inherit it.
+            sock.bind(address)
+            places.append(sock)
+    for sock in places:
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    return places
+
+
+def _clear_stale(path: str) -> None:
+    """Remove a socket that nobody listens at any more; a living one makes the bind fail, as it should."""
+    if not stat.S_ISSOCK(os.stat(path).st_mode):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+
+
+def _unlink(path: str, inode: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if os.stat(path).st_ino == inode:  # Not one that a newer daemon put in its place.
+            os.unlink(path)
+
+
+def _address(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
+    return f"http://{host}:{name[1]}/"
+
+
+class _HttpLog(Logger):
+    """Hypercorn's log into ours, without a line for each request: UIDs stand in addresses, and UIDs are keys."""
+
+    def __init__(self, report_bug: ReportBug) -> None:
+        self.access_logger = None
+        self.error_logger = _log
+        self._report_bug = report_bug
+
+    async def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
+        """Hand on what escaped from the application: hypercorn would answer 500 and go on."""
+        error = sys.exception()
+        assert error is not None
+        self._report_bug(error)
+
+
+class _HttpConfig(Config):
+    """Hypercorn's configuration, from ours."""
+
+    def __init__(self, settings: Settings, report_bug: ReportBug) -> None:
+        self._log = _HttpLog(report_bug)
+        self.include_server_header = False
+        self.h11_max_incomplete_size = settings.request_head_bytes
+        self.h2_max_header_list_size = settings.request_head_bytes
+        self.h2_max_concurrent_streams = settings.streams_max
+        self.keep_alive_timeout = settings.keep_alive_s
+        self.websocket_max_message_size = settings.message_bytes
+
+
+class HttpServer:
+    """Serves one application. `counts` is for metrics."""
+
+    def __init__(self, app: App, settings: Settings) -> None:
+        self._app = ASGIWrapper(cast(Any, app))
+        self._settings = settings
+        self._open: set[Connection] = set()
+        self._all_gone = trio.Event()
+        self._bugs: list[BaseException] = []
+        self._bug_found = trio.Event()
+        self.counts = ConnectionCounts()
+
+    async def serve(self, listening: Listening, stopping: trio.Event) -> None:
+        """Serve until `stopping`, then take no more and give open answers `shutdown_s` to finish.
+
+        Raises  what escaped from the application: it is a bug, and ends the daemon.
+        Cancelled at once; no connection outlives this call.
+        """
+        context = WorkerContext(None)
+        config = _HttpConfig(self._settings, self._report_bug)
+
+        async def connected(stream: trio.SocketStream) -> None:
+            await self._serve_one(stream, config, context)
+
+        async with trio.open_nursery() as connections:
+            try:
+                connections.start_soon(self._raise_bug)
+                async with trio.open_nursery() as accepting:
+                    for listener in listening.listeners:
+                        accepting.start_soon(self._accept, listener, connected, connections)
+                    await stopping.wait()
+                    accepting.cancel_scope.cancel()
+                await context.terminated.set()  # Idle connections end, and those under way after their answer.
+                with trio.move_on_after(self._settings.shutdown_s):
+                    while self._open:
+                        self._all_gone = trio.Event()
+                        await self._all_gone.wait()
+            finally:
+                for connection in tuple(self._open):
+                    connection.abort()
+            connections.cancel_scope.cancel()
+
+    async def _accept(
+        self, listener: trio.SocketListener, connected: Callable[[trio.SocketStream], Any], connections: trio.Nursery
+    ) -> None:
+        await trio.serve_listeners(connected, [listener], handler_nursery=connections)
+
+    async def _serve_one(self, stream: trio.SocketStream, config: Config, context: WorkerContext) -> None:
+        if len(self._open) >= self._settings.connections_max:
+            self.counts.connections_refused_total += 1
+            return
+        connection = Connection(cast(Any, self._app), config, context, stream)
+        connection.send_limit_s = self._settings.send_limit_s
+        self._open.add(connection)
+        self.counts.connections_total += 1
+        try:
+            await connection
+        except* PEER_CAUSED as errors:
+            self.counts.connections_broken_total += 1
+            _log.warning("a client broke its connection", exc_info=errors)
+        finally:
+            self.counts.connections_stalled_total += connection.stalled
+            self._open.discard(connection)
+            if not self._open:
+                self._all_gone.set()
+
+    def statistics(self) -> ConnectionCounts:
+        """Tell the figures of now."""
+        return replace(self.counts, connections=len(self._open))
+
+    def _report_bug(self, error: BaseException) -> None:
+        self._bugs.append(error)
+        self._bug_found.set()
+
+    async def _raise_bug(self) -> None:
+        await self._bug_found.wait()
+        raise self._bugs[0]

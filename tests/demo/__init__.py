@@ -1,0 +1,1 @@
+"""The demonstration folder that `./scripts/run` makes."""

@@ -1,0 +1,1 @@
+"""Formats against astropy and against hostile bytes."""

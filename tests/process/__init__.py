@@ -1,0 +1,1 @@
+"""Real processes: template, workers, segments, the CGI."""

@@ -1,0 +1,1 @@
+"""What is said between daemon and workers, byte by byte, without a socket."""

@@ -1,0 +1,111 @@
+"""Strategies that make well-formed messages and views."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from cgi_worker.wire import packets as p
+from cgi_worker.wire.facts import Hdu
+from cgi_worker.wire.recipe import Buffer, Deliver, Encode, Parse, Read, Reduce, Stage, Tone
+from cgi_worker.wire.view import (
+    COORDINATE_MAX,
+    SIDE_PX_MAX,
+    AutoLevels,
+    Cut,
+    Quantiles,
+    Region,
+    Size,
+    View,
+)
+
+whole = st.integers(-(2**63), 2**63 - 1)
+number = st.floats(allow_nan=False, allow_infinity=False)
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+kinds = st.sampled_from(["image", "compressed", "table", "empty", "other"])
+side = st.integers(1, SIDE_PX_MAX)
+
+hdus = st.builds(
+    Hdu,
+    index=whole,
+    name=text,
+    kind=kinds,
+    shape=st.lists(st.integers(1, 1 << 20), max_size=4).map(tuple),
+    stored=st.sampled_from(["u1", "i2", "i4", "i8", "f4", "f8"]),
+    bscale=number,
+    bzero=number,
+    blank=st.none() | whole,
+    cfa=st.none() | st.sampled_from(["RGGB", "GBRG"]),
+    top_down=st.booleans(),
+    reason=st.none() | text,
+)
+regions = st.builds(
+    Region,
+    st.integers(0, COORDINATE_MAX),
+    st.integers(0, COORDINATE_MAX),
+    st.integers(1, COORDINATE_MAX),
+    st.integers(1, COORDINATE_MAX),
+)
+levels = st.one_of(
+    st.builds(AutoLevels),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)).filter(lambda q: q[0] < q[1]).map(lambda q: Quantiles(*q)),
+    st.tuples(number, number).filter(lambda c: c[0] < c[1]).map(lambda c: Cut(*c)),
+)
+steps = st.one_of(
+    st.just(Parse()),
+    st.builds(Read, hdus, whole),
+    st.builds(Reduce, hdus, whole, regions, whole, st.none() | text),
+    st.builds(Tone, side, side, levels, st.none() | number),
+    st.builds(Encode, st.sampled_from(["jpeg", "png", "webp"]), st.integers(1, 100)),
+    st.builds(Deliver, text),
+)
+indices = st.lists(st.integers(-1, 9), max_size=3).map(tuple)
+stages = st.builds(Stage, steps, indices, indices)
+buffers = st.builds(
+    Buffer, text, whole, st.sampled_from(["", "u1", "f4", "u8"]), st.lists(st.integers(0, 9), max_size=3).map(tuple)
+)
+lents = st.builds(p.Lent, buffers, whole, st.booleans(), whole, text)
+identities = st.builds(p.Identity, st.none() | whole, st.none() | whole, st.lists(whole, max_size=4).map(tuple))
+todos = st.builds(
+    p.Todo,
+    whole,
+    st.lists(stages, max_size=4).map(tuple),
+    st.lists(lents, max_size=4).map(tuple),
+    text,
+    st.booleans(),
+    st.booleans(),
+    whole,
+)
+BY_TYPE: dict[type[Any], st.SearchStrategy[Any]] = {
+    p.Hello: st.builds(p.Hello, whole, whole),
+    p.Warming: st.builds(p.Warming, whole, whole, text),
+    p.Warmed: st.just(p.Warmed()),
+    p.Fork: st.builds(p.Fork, whole, identities),
+    p.Forked: st.builds(p.Forked, whole, whole),
+    p.Reaped: st.builds(p.Reaped, whole, whole),
+    p.Todo: todos,
+    p.Bye: st.just(p.Bye()),
+    p.Progress: st.builds(p.Progress, whole, whole, whole),
+    p.Done: st.builds(p.Done, whole, whole, st.lists(whole, max_size=3).map(tuple), text, number),
+    p.Failed: st.builds(p.Failed, whole, whole, st.sampled_from(["bad_frame", "changed", "forbidden"]), text),
+    p.Detached: st.builds(p.Detached, whole, whole),
+    p.Ask: st.builds(p.Ask, whole, text, st.booleans(), text, st.booleans()),
+    p.Answer: st.builds(p.Answer, whole, text, text),
+}
+frames = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
+sizes = st.builds(Size, st.none() | side, st.none() | side)
+views = st.builds(
+    View,
+    frame=frames,
+    hdu=st.none() | st.integers(0, 99_999),
+    plane=st.integers(0, COORDINATE_MAX),
+    region=st.none() | regions,
+    size=sizes,
+    levels=levels,
+    mid=st.none() | st.floats(0.0001, 0.9999),
+    stretch=st.sampled_from(["linear", "sqrt", "log", "asinh", "mtf"]),
+    invert=st.booleans(),
+    color=st.sampled_from(["auto", "mono", "bayer"]),
+    flip=st.sampled_from(["none", "h", "v", "hv"]),
+    format=st.sampled_from(["jpeg", "png"]),
+    quality=st.integers(1, 100),
+)

@@ -1,0 +1,26 @@
+"""Facts and source identities travel as JSON and come back equal."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cgi_worker.wire.facts import Facts, Hdu, decode_facts, encode_facts
+from tests.wire.made import hdus, text
+
+
+@given(st.builds(Facts, text, st.lists(hdus, max_size=3).map(tuple), st.none() | st.integers(0, 9)))
+def test_facts_written_and_read_are_the_same(facts: Facts) -> None:
+    assert decode_facts(encode_facts(facts)) == facts
+
+
+@pytest.mark.parametrize("octets", [b"", b"{}", b"[]", b'{"format":"fits","hdus":[],"default_hdu":null,"more":1}'])
+def test_anything_else_is_refused(octets: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_facts(octets)
+
+
+def test_planes_are_the_axes_beyond_the_second() -> None:
+    hdu = Hdu(0, "", "image", shape=(3, 4, 5, 6))
+    assert (hdu.planes, hdu.height_px, hdu.width_px) == (12, 5, 6)
+    assert Hdu(0, "", "image", shape=(5, 6)).planes == 1

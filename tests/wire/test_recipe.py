@@ -1,0 +1,191 @@
+"""Recipes: what is made for a view, how large, under which key; and what is refused."""
+
+import math
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cgi_worker.wire.facts import Facts, Hdu, Source
+from cgi_worker.wire.recipe import (
+    BINS,
+    FACTOR_MAX,
+    Encode,
+    Parse,
+    Read,
+    Recipe,
+    Reduce,
+    Tone,
+    delivered,
+    parse_recipe,
+    picture_recipe,
+)
+from cgi_worker.wire.view import Cut, Quantiles, Region, Size, View, ViewError
+from tests.wire.made import sizes
+
+S = TypeVar("S")
+SOURCE = Source(1, 2, 3, 4)
+OTHERS = [Source(9, 2, 3, 4), Source(1, 9, 3, 4), Source(1, 2, 9, 4), Source(1, 2, 3, 9), Source(1, 2, 3, 4, 9)]
+MONO = Hdu(0, "", "image", (1000, 3000), "i2", 2880)
+BAYER = msgspec.structs.replace(MONO, cfa="RGGB")
+CUBE = Hdu(1, "CUBE", "image", (2, 5, 100, 200), "f4", 2880)
+PACKED = Hdu(2, "", "compressed", (1000, 3000), "i4")
+TABLE = Hdu(3, "", "table", reason="a table has no picture")
+FACTS = Facts("fits", (MONO, CUBE, PACKED, TABLE), 0)
+BAYER_FACTS = Facts("fits", (BAYER,), 0)
+VIEW = View("a/b")
+
+
+def changed(**fields: Any) -> View:
+    return msgspec.structs.replace(VIEW, **fields)
+
+
+def recipe_of(facts: Facts = FACTS, source: Source = SOURCE, **fields: Any) -> Recipe:
+    return picture_recipe(changed(**fields), facts, source)
+
+
+def refused(parameter: str, facts: Facts = FACTS, **fields: Any) -> None:
+    with pytest.raises(ViewError) as refusal:
+        recipe_of(facts, **fields)
+    assert refusal.value.parameter == parameter
+
+
+def step(recipe: Recipe, kind: type[S]) -> S:
+    return next(stage.step for stage in recipe.stages if isinstance(stage.step, kind))
+
+
+def test_parse_makes_facts_and_header() -> None:
+    recipe = parse_recipe(SOURCE)
+    assert [stage.step for stage in recipe.stages] == [Parse()]
+    assert recipe.result == 1
+    assert recipe.buffers[0].key != recipe.buffers[1].key
+
+
+@given(
+    shape=st.tuples(st.integers(1, 9000), st.integers(1, 9000)),
+    size=sizes,
+    cfa=st.sampled_from([None, "RGGB"]),
+    color=st.sampled_from(["auto", "mono"]),
+    packed=st.booleans(),
+)
+def test_each_buffer_is_written_once_before_it_is_read_and_large_enough(
+    shape: tuple[int, int], size: Size, cfa: str | None, color: str, packed: bool
+) -> None:
+    hdu = Hdu(0, "", "compressed" if packed else "image", shape, "i2", cfa=cfa)
+    recipe = recipe_of(Facts("fits", (hdu,), 0), size=size, color=color)
+    written: set[int] = set()
+    for stage in recipe.stages:
+        assert written.issuperset(stage.inputs)
+        assert written.isdisjoint(stage.outputs)
+        written.update(stage.outputs)
+    assert written == set(range(len(recipe.buffers)))
+    assert len({buffer.key for buffer in recipe.buffers}) == len(recipe.buffers)
+    for buffer in recipe.buffers:
+        if buffer.dtype:
+            assert buffer.size_bytes == math.prod(buffer.shape) * int(buffer.dtype[1])
+    reduce, tone = step(recipe, Reduce), step(recipe, Tone)
+    assert 1 <= reduce.factor <= FACTOR_MAX
+    if reduce.cfa and reduce.factor > 1:
+        assert reduce.factor % 2 == 0
+    plane = next(buffer for buffer in recipe.buffers if buffer.dtype == "f4")
+    channels, rows, columns = plane.shape
+    assert channels == (3 if cfa and color == "auto" else 1)
+    assert (rows, columns) == (math.ceil(shape[0] / reduce.factor), math.ceil(shape[1] / reduce.factor))
+    # Enough is left after binning for the picture: it is never enlarged.
+    assert rows >= tone.height_px
+    assert columns >= tone.width_px
+    assert tone.width_px <= (size.width_px or shape[1])
+    assert tone.height_px <= (size.height_px or shape[0])
+    histogram = next(buffer for buffer in recipe.buffers if buffer.dtype == "u8")
+    assert histogram.shape == (channels, BINS)
+    assert any(isinstance(stage.step, Read) for stage in recipe.stages) == packed
+
+
+def test_the_box_is_filled_and_the_aspect_kept() -> None:
+    tone = step(recipe_of(), Tone)
+    assert (tone.width_px, tone.height_px) == (1200, 400)
+    assert step(recipe_of(), Reduce).factor == 2
+    assert step(recipe_of(size=Size(None, 100)), Tone).width_px == 300
+    assert step(recipe_of(size=Size()), Tone).width_px == 3000
+    assert step(recipe_of(size=Size(60_000, 60_000)), Tone).width_px == 3000
+
+
+def test_a_region_is_clipped_to_its_plane() -> None:
+    recipe = recipe_of(region=Region(2900, 900, 500, 500))
+    assert step(recipe, Reduce).region == Region(2900, 900, 100, 100)
+    refused("region", region=Region(3000, 0, 1, 1))
+    refused("region", region=Region(0, 1000, 1, 1))
+
+
+def test_the_first_row_is_at_the_bottom_unless_the_frame_says_otherwise() -> None:
+    top_down = Facts("fits", (msgspec.structs.replace(MONO, top_down=True),), 0)
+    assert step(recipe_of(), Tone).flip_v
+    assert not step(recipe_of(flip="v"), Tone).flip_v
+    assert not step(recipe_of(top_down), Tone).flip_v
+    assert step(recipe_of(top_down, flip="hv"), Tone).flip_v
+
+
+def test_levels_of_ones_own_have_a_neutral_midtone() -> None:
+    assert step(recipe_of(), Tone).mid is None
+    assert step(recipe_of(levels=Cut(0, 1)), Tone).mid == 0.5
+    assert step(recipe_of(stretch="asinh"), Tone).mid == 0.5
+    assert step(recipe_of(levels=Cut(0, 1), mid=0.2), Tone).mid == 0.2
+    assert step(recipe_of(levels=Quantiles(0, 1)), Tone).mid is None
+
+
+def test_what_the_frame_does_not_have_is_refused_by_name() -> None:
+    refused("hdu", hdu=4)
+    refused("hdu", hdu=3)
+    refused("plane", plane=1)
+    refused("plane", hdu=1, plane=10)
+    recipe_of(hdu=1, plane=9)
+    refused("color", color="bayer")
+    refused("frame", Facts("fits", (TABLE,), None))
+    wide = Facts("fits", (Hdu(0, "", "image", (10, 20_000), "i2"),), 0)
+    refused("size", wide, size=Size(), format="webp")
+    wider = Facts("fits", (Hdu(0, "", "image", (10, 70_000), "i2"),), 0)
+    refused("size", wider, size=Size())
+
+
+DIFFERENT: list[dict[str, Any]] = [
+    {"hdu": 1}, {"hdu": 1, "plane": 1}, {"region": Region(0, 0, 10, 10)}, {"size": Size(100)},
+    {"levels": Quantiles(0, 1)}, {"levels": Cut(0, 1)}, {"mid": 0.3}, {"stretch": "log"}, {"invert": True},
+    {"flip": "h"}, {"format": "png"}, {"quality": 84},
+]  # fmt: skip
+
+
+def test_equal_views_have_equal_keys_and_different_pictures_different_ones() -> None:
+    def key(recipe: Recipe) -> str:
+        return recipe.buffers[recipe.result].key
+
+    keys = {key(recipe_of(**fields)) for fields in [{}, *DIFFERENT]}
+    assert len(keys) == len(DIFFERENT) + 1
+    assert key(recipe_of()) in keys
+    assert key(recipe_of(BAYER_FACTS)) != key(recipe_of(BAYER_FACTS, color="mono"))
+    # Named or chosen by default, the same HDU is the same picture, as is a box of the same effect.
+    assert key(recipe_of(hdu=0, size=Size(1200))) == key(recipe_of())
+    assert key(recipe_of(frame="another/name")) == key(recipe_of())
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_source_has_no_key_in_common(other: Source) -> None:
+    for one, two in ((recipe_of(), recipe_of(source=other)), (parse_recipe(SOURCE), parse_recipe(other))):
+        assert {b.key for b in one.buffers}.isdisjoint(b.key for b in two.buffers)
+
+
+def test_other_levels_share_the_plane_and_the_histogram() -> None:
+    one, two = recipe_of(), recipe_of(levels=Cut(0, 1), format="png")
+    assert [b.key for b in one.buffers[:2]] == [b.key for b in two.buffers[:2]]
+    assert {b.key for b in one.buffers[2:]}.isdisjoint(b.key for b in two.buffers[2:])
+    zoomed = recipe_of(size=Size(100))
+    assert zoomed.buffers[0].key != one.buffers[0].key
+    assert zoomed.buffers[1].key == one.buffers[1].key
+
+
+def test_delivery_reads_the_result_and_writes_nothing() -> None:
+    recipe = delivered(recipe_of(), "Status: 200 OK\r\n\r\n")
+    assert recipe.stages[-1].inputs == (recipe.result,)
+    assert recipe.stages[-1].outputs == ()
+    assert isinstance(recipe.stages[-2].step, Encode)
