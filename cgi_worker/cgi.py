@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from cgi_worker.link import Link, close_all
-from cgi_worker.wire.packets import TO_CGI, VERSION, Answer, Ask, Bye, Todo, WireError
+from cgi_worker.wire.packets import TO_CGI, VERSION, Answer, Ask, Bye, Identity, Todo, WireError, encode
 
 CONNECT_LIMIT_S: Final = 5.0
 RETRY_AFTER_S: Final = 2
@@ -44,6 +44,10 @@ def run(environ: Mapping[str, str]) -> int:
     if_none_match = _ascii(environ.get("HTTP_IF_NONE_MATCH", ""))
     ask = Ask(VERSION, query, environ.get("IMGD_CGI") != "attach", if_none_match, head_only)
     try:
+        encode(ask)
+    except WireError:
+        return answer_problem(414, "the query is too long", head_only=head_only)
+    try:
         return _ask_daemon(environ.get("IMGD_SOCKET", ""), ask)
     except NoDaemon as reason:
         if environ.get("IMGD_ROOTS"):
@@ -53,9 +57,7 @@ def run(environ: Mapping[str, str]) -> int:
         return answer_problem(503, str(reason), head_only=head_only)
 
 
-def answer_problem(
-    status: int, detail: str, *, parameter: str = "", allow: str = "", head_only: bool = False
-) -> int:
+def answer_problem(status: int, detail: str, *, parameter: str = "", allow: str = "", head_only: bool = False) -> int:
     """Print a problem as the whole answer; return the exit code for it."""
     title = TITLES[status]
     problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
@@ -96,10 +98,6 @@ def _ask_daemon(path: str, ask: Ask) -> int:
         try:
             link.send(ask, [STDOUT] if ask.hand_over else [])
             return _follow(link)
-        except WireError as error:
-            if not ask.query or _mark() != before:
-                raise
-            return answer_problem(414, str(error), head_only=ask.head_only)
         except (BrokenPipeError, ConnectionResetError):
             if _mark() != before:  # Half an answer cannot be taken back; the web server notices that it is half.
                 return EXIT_NO_ANSWER
@@ -130,11 +128,11 @@ def _follow(link: Link) -> int:
 
 def _carry_out(link: Link, todo: Todo, descriptors: list[int]) -> None:
     from cgi_worker import confine, process  # noqa: PLC0415 Numpy and numba are only for those who compute.
-    from cgi_worker.wire.packets import Identity  # noqa: PLC0415
+    from cgi_worker.steps.run import do  # noqa: PLC0415
 
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # A sink that is gone is then a step that failed.
     confine.become(Identity())
-    process.carry_out(todo, descriptors, process.do_step, link.send)
+    process.carry_out(todo, descriptors, do, link.send)
 
 
 def _wait(link: Link) -> None:

@@ -40,9 +40,9 @@ def _serve(given: dict[str, Any]) -> int:
         settings = load_settings(flags, os.environ, config)
         if not settings.roots:
             raise ConfigError("roots: name at least one directory to serve (imgd serve DIR...)")
-        from imgd import daemon  # noqa: PLC0415  # Only here: the other commands need none of it, and it is slow to load.
+        from imgd.daemon import run  # noqa: PLC0415  # Only here: it is slow to load, and the other commands need none of it.
 
-        return daemon.run(settings)
+        return run(settings)
     except ConfigError as error:
         print(f"imgd: {error}", file=sys.stderr)
         return EXIT_WRONG_SETTING

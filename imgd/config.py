@@ -58,6 +58,13 @@ class Settings:
     cgi_socket: str = text_setting(
         "", read_text, "UNIX socket that CGI programs ask; none when empty", default_text="none"
     )
+    cgi_users: tuple[str, ...] = text_setting(
+        (),
+        read_texts,
+        "Users whose CGI programs may ask, besides the daemon's own and root",
+        default_text="none",
+        many=True,
+    )
     log_level: str = text_setting("info", read_level, "Least severe message that is logged")
 
     budget_bytes: int = size_setting(

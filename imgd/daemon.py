@@ -19,7 +19,7 @@ from imgd.engine.workers import TemplateSettings, become_subreaper
 from imgd.errors import ConfigError
 from imgd.web.app import make_app
 from imgd.web.cgi import CgiDesk, serve_cgi, user_ids
-from imgd.web.serve import HttpServer, Listening, open_listeners
+from imgd.web.serve import ConnectionCounts, HttpServer, Listening, open_listeners
 
 log = logging.getLogger("imgd")
 
@@ -35,14 +35,15 @@ def run(settings: Settings) -> int:
     """
     _log_to_stderr(settings.log_level)
     become_subreaper()
+    exit_code = EXIT_OK
     try:
         trio.run(_main, settings)
     except* ConfigError as errors:
         raise errors.exceptions[0] from None
     except* Exception:
         log.critical("imgd has met a bug of its own and ends", exc_info=True)
-        return EXIT_OUR_BUG
-    return EXIT_OK
+        exit_code = EXIT_OUR_BUG
+    return exit_code
 
 
 async def _main(settings: Settings) -> None:
@@ -67,9 +68,12 @@ async def _main(settings: Settings) -> None:
 async def _serve_http(settings: Settings, desk: CgiDesk, roots: Roots, listening: Listening) -> None:
     """Serve until a signal; then let open answers finish within their limit."""
     stopping = trio.Event()
-    counts = ConnectionCounts()
-    app = make_app(settings, desk.engine, roots, desk.sessions, owners={"http": lambda: counts})
-    server = HttpServer(app, settings, counts)
+
+    def connections() -> ConnectionCounts:
+        return server.statistics()
+
+    app = make_app(settings, desk.engine, roots, desk.sessions, owners={"http": connections})
+    server = HttpServer(app, settings)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_at_signal, signals, stopping, app.end_sessions)

@@ -30,3 +30,8 @@ def record(kind: type, *fields: Any) -> Any:
     if len(fields) == 1:
         return _types.NamedUniTuple(fields[0], len(kind._fields), kind)  # type: ignore[attr-defined]
     return _types.NamedTuple(list(fields), kind)
+
+
+def repeated(kind: Any, count: int) -> Any:
+    """Give the numba type of a tuple of `count` of the same."""
+    return _types.UniTuple(kind, count)

@@ -15,7 +15,8 @@ from cgi_worker.kernels.compiled import BYTES, compiled, part, record
 BINS: Final = 65_536
 COUNTED_MAX: Final = 2**32 - 1  # What the fast 32-bit counters hold; they are emptied before they could overflow.
 FLOAT32_MAX: Final = 3.4028234663852886e38  # A pixel beyond it (or NaN) is bad: no float32 picture can hold it.
-SPAN: Final = 16_384  # Columns worked on at once: scratch rows stay in the first-level cache.
+NARROW_SPAN: Final = 16_384  # Columns worked on at once, so that scratch rows stay in the nearest caches.
+WIDE_SPAN: Final = 4_096
 
 # Kinds of stored pixels.
 U1, I2, I4, I8, U8, F4, F8 = range(7)
@@ -69,7 +70,7 @@ class Into(NamedTuple):
     counts   (3, BINS + 1) uint32, fast counters of this thread; the last bin takes the bad pixels (wide only).
     pending  (1,) int64, pixels counted there since they were last added to `histogram`.
     histogram  (3, BINS) uint64 of this thread.
-    sums     (3, 2, 8) float64: sum, minimum, maximum of the band by row and column parity (wide only).
+    sums     (3, 4) float64: sum, minimum, maximum of the band's good pixels by site (wide only).
     """
 
     plane: NDArray[np.float32]
@@ -81,7 +82,7 @@ class Into(NamedTuple):
 
 _GRID: Final = record(Grid, numba.i8)
 _SCALING: Final = record(Scaling, numba.f8, numba.f8, numba.f8[::1], numba.f8[::1])
-_INTO: Final = record(Into, numba.f4[:, :, ::1], numba.u4[:, ::1], numba.i8[::1], numba.u8[:, ::1], numba.f8[:, :, ::1])
+_INTO: Final = record(Into, numba.f4[:, :, ::1], numba.u4[:, ::1], numba.i8[::1], numba.u8[:, ::1], numba.f8[:, ::1])
 
 
 @part
@@ -116,58 +117,46 @@ def _count_row(keys: Any, parity: int, grid: Any, into: Any) -> None:
 
 
 @part
-def _span(grid: Any) -> Any:
-    """Columns worked on at once: whole blocks, and whole groups of eight for the float sums' lanes."""
-    group = 8 * grid.factor
-    return min(group * max(1, SPAN // group), grid.width)
+def _span(grid: Any, limit: int) -> Any:
+    """Columns worked on at once, in whole blocks."""
+    return min(grid.factor * max(1, limit // grid.factor), grid.width)
 
 
 @part
-def _mean(total: float, count: int, scaling: Any) -> Any:
-    if count == 0:
-        return np.float32(np.nan)
-    mean = scaling.scale * (np.float64(total) / np.float64(count)) + scaling.zero
-    return np.float32(min(max(mean, -FLOAT32_MAX), FLOAT32_MAX))
+def _fold(columns: Any, start: int, factor: int, totals: Any) -> None:
+    """Add every factor-th column, from `start` on, to the block it lies in."""
+    step, at = np.uint64(factor), np.uint64(start)
+    for block in range(np.uint64((columns.size - start + factor - 1) // factor)):
+        totals[block] += np.float64(columns[block * step + at])
 
 
 @part
-def _emit_mono(sums: Any, goods: Any, grid: Any, scaling: Any, out: Any) -> None:
-    for block in range(out.shape[1]):
-        first = block * grid.factor
-        last = min(first + grid.factor, sums.shape[1])
-        total = sums[0, first]
-        count = np.int64(goods[0, first])
-        for column in range(first + 1, last):
-            total += sums[0, column]
-            count += np.int64(goods[0, column])
-        out[0, block] = _mean(total, count, scaling)
-
-
-@part
-def _emit_bayer(sums: Any, goods: Any, grid: Any, scaling: Any, out: Any) -> None:
-    totals = np.zeros(3, np.float64)
-    counts = np.zeros(3, np.int64)
-    sites = (grid.site00, grid.site01, grid.site10, grid.site11)
-    for block in range(out.shape[1]):
-        totals[:] = 0
-        counts[:] = 0
-        for site in range(4):
-            first = block * grid.factor + site % 2
-            last = min(block * grid.factor + grid.factor, sums.shape[1])
-            for column in range(first, last, 2):
-                totals[sites[site]] += np.float64(sums[site // 2, column])
-                counts[sites[site]] += np.int64(goods[site // 2, column])
-        for channel in range(3):
-            out[channel, block] = _mean(totals[channel], counts[channel], scaling)
+def _fold_same(good: Any, columns: int, start: int, factor: int, counts: Any) -> None:
+    """Do what `_fold` does with columns that are all alike."""
+    for block in range((columns - start + factor - 1) // factor):
+        counts[block] += good
 
 
 @part
 def _emit(sums: Any, goods: Any, grid: Any, scaling: Any, out: Any) -> None:
     """Write the means of one block row of one span: out (channels, blocks of the span) float32."""
-    if grid.parities == 1:
-        _emit_mono(sums, goods, grid, scaling, out)
-    else:
-        _emit_bayer(sums, goods, grid, scaling, out)
+    sites = ((grid.site00, grid.site01), (grid.site10, grid.site11))
+    totals, counts = np.zeros(out.shape), np.zeros(out.shape)
+    same = grid.kind <= I2 and grid.blanking == 0
+    for parity in range(grid.parities):
+        for start in range(min(grid.factor, sums.shape[1])):
+            channel = sites[parity][start & 1] if grid.parities == 2 else 0
+            _fold(sums[parity], start, grid.factor, totals[channel])
+            if same:
+                _fold_same(np.float64(goods[parity, 0]), sums.shape[1], start, grid.factor, counts[channel])
+            else:
+                _fold(goods[parity], start, grid.factor, counts[channel])
+    for channel in range(out.shape[0]):
+        row, total, count = out[channel], totals[channel], counts[channel]
+        for block in range(out.shape[1]):
+            mean = scaling.scale * (total[block] / count[block]) + scaling.zero
+            mean = min(max(mean, -FLOAT32_MAX), FLOAT32_MAX)
+            row[block] = np.float32(mean) if count[block] > 0 else np.float32(np.nan)
 
 
 @part
@@ -209,11 +198,11 @@ def reduce_narrow(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into:
     scaling  of bins: data units = scale * bin + zero, bins from 0 in the order of values.
     into     the band's rows of the plane; counters of this thread (blank pixels are counted like others).
 
-    Memory   O(SPAN) beyond `into`; each pixel is read once, in order.
+    Memory   a few scratch rows beyond `into`; each pixel is read once, in order.
     Source   area average; column sums of at most FACTOR_MAX 16-bit pixels are exact in uint32, a block's in float64
              (below 2**53); twin with plain loops in tests/kernels.
     """
-    span = _span(grid)
+    span = _span(grid, NARROW_SPAN)
     item = 1 if grid.kind == U1 else 2
     keys = np.empty(span, np.uint16)
     sums = np.zeros((grid.parities, span), np.uint32)
@@ -303,23 +292,30 @@ def _load_eight(row: Any, grid: Any, scaling: Any, bits: Any, values: Any) -> No
 
 
 @part
-def _add_up(values: Any, sums: Any, goods: Any) -> None:
+def _add_up(values: Any, sums: Any, goods: Any, lows: Any, highs: Any) -> None:
     for column in range(values.size):
-        good = abs(values[column]) <= FLOAT32_MAX
-        sums[column] += values[column] if good else 0.0
+        value = values[column]
+        good = abs(value) <= FLOAT32_MAX
+        sums[column] += value if good else 0.0
         goods[column] += np.uint32(1) if good else np.uint32(0)
+        lows[column] = value if good and value < lows[column] else lows[column]
+        highs[column] = value if good and value > highs[column] else highs[column]
 
 
 @part
-def _survey(values: Any, parity: int, sums: Any) -> None:
-    """Sum, minimum and maximum in eight lanes of fixed order: the same whatever the vector unit."""
-    for start in range(0, values.size, 8):
-        for lane in range(min(8, values.size - start)):
-            value = values[start + lane]
-            good = abs(value) <= FLOAT32_MAX
-            sums[0, parity, lane] += value if good else 0.0
-            sums[1, parity, lane] = value if good and value < sums[1, parity, lane] else sums[1, parity, lane]
-            sums[2, parity, lane] = value if good and value > sums[2, parity, lane] else sums[2, parity, lane]
+def _survey(sums: Any, lows: Any, highs: Any, into: Any) -> None:
+    """Add the columns of one block row to the band's sum, minimum and maximum of each site."""
+    for parity in range(sums.shape[0]):
+        for odd in range(2):
+            site = 2 * parity + odd
+            total, low, high = 0.0, np.inf, -np.inf
+            for column in range(odd, sums.shape[1], 2):
+                total += sums[parity, column]
+                low = min(low, lows[parity, column])
+                high = max(high, highs[parity, column])
+            into.sums[0, site] += total
+            into.sums[1, site] = min(into.sums[1, site], low)
+            into.sums[2, site] = max(into.sums[2, site], high)
 
 
 @part
@@ -327,11 +323,14 @@ def _find_keys(values: Any, center: Any, inverse: Any, folded: Any, keys: Any) -
     """Sort values into bins: a logarithm from the bits of 1 + |v - center| / scale, mirrored below the centre."""
     bits = folded.view(np.int32)
     for column in range(values.size):
-        folded[column] = np.float32(1.0 + abs(values[column] - center[column]) * inverse[column])
+        away = values[column] - center[column]
+        folded[column] = np.float32(1.0 + abs(away) * inverse[column])
+        keys[column] = np.uint32(0xFFFFFFFF) if away < 0 else np.uint32(0)
     for column in range(values.size):
         step = min((bits[column] - np.int32(0x3F800000)) >> np.int32(15), np.int32(32767))
-        key = np.int32(32768) + step if values[column] >= center[column] else np.int32(32767) - step
-        keys[column] = np.uint32(key) if abs(values[column]) <= FLOAT32_MAX else np.uint32(BINS)
+        keys[column] = (np.uint32(step) ^ keys[column]) + np.uint32(32768)
+    for column in range(values.size):
+        keys[column] = keys[column] if abs(values[column]) <= FLOAT32_MAX else np.uint32(BINS)
 
 
 @compiled(BYTES, _GRID, _SCALING, _INTO)
@@ -342,14 +341,15 @@ def reduce_wide(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: I
     scaling  of stored values; centre and inverse scale of the bins by channel.
     into     the band's rows of the plane; counters of this thread; the band's own sums.
 
-    Memory   O(SPAN) beyond `into`; each pixel is read once, in order.
+    Memory   a few scratch rows beyond `into`; each pixel is read once, in order.
     Source   area average in float64, blocks summed by columns; twin with plain loops in tests/kernels.
     """
-    span = _span(grid)
+    span = _span(grid, WIDE_SPAN)
     item = 4 if grid.kind in (I4, F4) else 8
     four, eight = np.empty(span, np.uint32), np.empty(span, np.uint64)
     values, folded, keys = np.empty(span, np.float64), np.empty(span, np.float32), np.empty(span, np.uint32)
     sums, goods = np.zeros((grid.parities, span)), np.zeros((grid.parities, span), np.uint32)
+    lows, highs = np.empty((grid.parities, span)), np.empty((grid.parities, span))
     center, inverse = np.empty((2, span)), np.empty((2, span))
     sites = (grid.site00, grid.site01, grid.site10, grid.site11)
     for site in range(4):
@@ -363,6 +363,8 @@ def reduce_wide(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: I
             n = min(span, grid.width - start)
             sums[:, :n] = 0
             goods[:, :n] = 0
+            lows[:, :n] = np.inf
+            highs[:, :n] = -np.inf
             at = (grid.x + start) * item
             for y in range(top, bottom):
                 parity = y & 1 if grid.parities == 2 else 0
@@ -371,12 +373,12 @@ def reduce_wide(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: I
                     _load_four(row, grid, scaling, four[:n], values[:n])
                 else:
                     _load_eight(row, grid, scaling, eight[:n], values[:n])
-                if grid.averaging == 1:
-                    _add_up(values[:n], sums[parity, :n], goods[parity, :n])
+                _add_up(values[:n], sums[parity, :n], goods[parity, :n], lows[parity, :n], highs[parity, :n])
                 if grid.counting == 1:
-                    _survey(values[:n], parity, into.sums)
                     _find_keys(values[:n], center[parity], inverse[parity], folded[:n], keys[:n])
                     _count_row(keys[:n], parity, grid, into)
+            if grid.counting == 1:
+                _survey(sums[:, :n], lows[:, :n], highs[:, :n], into)
             if grid.averaging == 1:
                 out = into.plane[:, block_row, start // grid.factor : (start + n + grid.factor - 1) // grid.factor]
                 _emit(sums[:, :n], goods[:, :n], grid, unscaled, out)

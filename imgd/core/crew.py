@@ -42,6 +42,7 @@ class Crew:
             return  # It was stopped while this was on its way.
         self._check_due(worker, job, event.stage)
         stage = job.recipe.stages[worker.given[0]]
+        assert stage.outputs and stage.outputs[0] in job.segments, "a step that makes nothing grew"
         segment = job.segments[stage.outputs[0]]
         facts = job.segments[stage.inputs[0]].facts if stage.inputs and stage.inputs[0] in job.segments else ""
         self._ledger.pool.grow(segment, event.used_bytes, facts)
@@ -56,6 +57,7 @@ class Crew:
             return
         self._check_due(worker, job, event.stage)
         stage = job.recipe.stages[worker.given[0]]
+        assert len(event.used_bytes) == len(stage.outputs), "bytes of other outputs than it has"
         made = [
             (job.segments[buffer], used)
             for buffer, used in zip(stage.outputs, event.used_bytes, strict=True)
@@ -109,6 +111,8 @@ class Crew:
         worker.held.clear()
         if (job := worker.job) is not None:
             worker.job = None
+            if worker.external and not worker.ending:  # Its own client's fault: the others may try again.
+                ledger.spoil_unfinished(job, Stopped())
             ledger.leave_place(job, event.outcome)
         for job in [job for job in ledger.jobs.values() if job.pinned == worker.id and job.worker is None]:
             if job.waits:

@@ -1,6 +1,6 @@
 """The queue: jobs that wait for memory or a place at work, and the order in which they are considered. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from imgd.core.events import JobId
@@ -46,9 +46,9 @@ class Queue:
         while len(self._served) > REMEMBERED_MAX:
             del self._served[next(iter(self._served))]
 
-    def with_result(self, key: str) -> list[Job]:
-        """List the jobs that wait for one and the same buffer as their result."""
-        return [job for job in self._jobs.values() if job.result_key == key and not job.hands_over]
+    def with_result(self, keys: Collection[str]) -> list[Job]:
+        """List the jobs that wait for one of these buffers as their result."""
+        return [job for job in self._jobs.values() if job.result_key in keys and not job.hands_over]
 
     def in_order(self, now_s: float) -> list[Job]:
         """List the waiting jobs, the one to consider first in front."""

@@ -144,6 +144,7 @@ class Scheduler:
         for job in self.jobs.values():
             assert (job.phase is Phase.WAITING) == (job in self.queue), "a job is waiting outside the queue"
             if job.phase is Phase.WAITING:
+                assert job.hands_over or self.pool.find(job.result_key) is None, "a job waits for what is there"
                 assert not job.segments and job.worker is None and job.waits, "a job both waits and holds"
             if job.phase is Phase.RUNNING:
                 assert job.worker is not None and self.workers[job.worker].job is job
@@ -251,7 +252,7 @@ class Scheduler:
         job.stages, job.phase = need.stages, Phase.ADMITTED
         self._ledger.places[job.id] = job
         self.queue.serve(job)
-        for other in self.queue.with_result(job.result_key):
+        for other in self.queue.with_result({segment.key for segment in made}):
             self._join(other, survey(other, self.pool))
         return True
 

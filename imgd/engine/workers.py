@@ -15,7 +15,7 @@ from typing import Final
 
 import trio
 
-import cgi_worker
+from cgi_worker.wire import packets
 from cgi_worker.wire.packets import (
     FROM_TEMPLATE,
     FROM_WORKER,
@@ -228,6 +228,8 @@ class Template:
             received = await self._receive()
             match received:
                 case None:
+                    with trio.move_on_after(END_LIMIT_S):
+                        await trio.lowlevel.wait_readable(self._pidfd)
                     await self._bury()
                     raise NoWorker(f"the template ended while warming, exit code {self._process.returncode}")
                 case Hello(version=version), _ if version == VERSION:
@@ -347,7 +349,7 @@ def _start(settings: TemplateSettings, end: int) -> "subprocess.Popen[bytes]":
     command += [] if settings.memory_bytes is None else [f"--memory-bytes={settings.memory_bytes}"]
     command += [f"--serve={settings.serve}"] if settings.serve else []
     command += [f"--warm={settings.warm}"] if settings.warm else []
-    home = str(Path(cgi_worker.__path__[0]).parent)
+    home = str(Path(packets.__file__).parents[2])  # Where the template, too, finds cgi_worker.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))}
     return subprocess.Popen(
         command, pass_fds=[end], env=environment, start_new_session=True,

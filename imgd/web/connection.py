@@ -14,7 +14,7 @@ from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import StreamClosed
-from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BufferCompleteError, H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
 from hypercorn.protocol.ws_stream import WebsocketBuffer, WSStream
 from hypercorn.trio.task_group import TaskGroup
@@ -91,7 +91,8 @@ class Connection(TCPServer):
             try:
                 with trio.CancelScope(shield=True):  # Half a frame written would garble all that follows.
                     await self._send(event.data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+                # Busy: the lock leaves one other, the end of the stream that is just being written.
                 await self.protocol.handle(Closed())
             except trio.TooSlowError:
                 self.stalled = True
@@ -182,10 +183,14 @@ class _Http1(H11Protocol):
 class _Http2(H2Protocol):
     """HTTP/2, where an answer that broke off resets its stream, so that nobody waits for its end."""
 
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.stream_buffers = _Buffers()
+
     async def stream_send(self, event: StreamEvent) -> None:
         if isinstance(event, StreamClosed):
             buffer = self.stream_buffers.get(event.stream_id)
-            if event.stream_id in self.streams and buffer is not None and not buffer._complete:
+            if event.stream_id in self.streams and buffer is not None and not buffer.complete:
                 await self._reset(event.stream_id)
         await super().stream_send(event)
 
@@ -204,6 +209,37 @@ class _Http2(H2Protocol):
         stream = self.streams.get(request.stream_id)
         if isinstance(stream, WSStream):
             stream.buffer = _BoundedMessage(self.config.websocket_max_message_size)
+
+
+class _Buffers(dict[int, StreamBuffer]):
+    """The buffers of a connection's streams: ours, wherever hypercorn puts one of its own."""
+
+    def __setitem__(self, stream_id: int, buffer: StreamBuffer) -> None:
+        super().__setitem__(stream_id, _BoundedBuffer(EventWrapper))
+
+
+class _BoundedBuffer(StreamBuffer):
+    """Makes the answering wait while the client takes nothing; hypercorn's lets a stalled stream pile up all of it."""
+
+    async def push(self, data: bytes) -> None:
+        """Add to what is to be sent; wait while that is much."""
+        if self._complete:
+            raise BufferCompleteError()
+        self.buffer.extend(data)
+        await self._is_empty.clear()
+        while len(self.buffer) >= BUFFER_HIGH_WATER and not self._complete:
+            await self._paused.clear()
+            await self._paused.wait()
+
+    async def pop(self, max_length: int) -> bytes:
+        """Take what may be sent now."""
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[:max_length]
+        if len(self.buffer) < BUFFER_HIGH_WATER:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
 
 
 class _BoundedMessage(WebsocketBuffer):

@@ -22,18 +22,39 @@ def until_gone(app: App) -> App:
     """Cancel the answering the moment the client is gone; request bodies are read and thrown away."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        answering = _Answering(receive, send)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, receive, nursery.cancel_scope)
-            await app(scope, _nothing_to_receive, send)
+            nursery.start_soon(answering.watch, nursery.cancel_scope)
+            await app(scope, _nothing_to_receive, answering.send)
             nursery.cancel_scope.cancel()
 
     return guarded
 
 
-async def _watch(receive: Receive, answering: trio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    answering.cancel()
+class _Answering:
+    """One request being answered, until its last byte is handed over.
+
+    The server says `http.disconnect` at the end of a whole answer too, while it is still tidying up inside of `send`:
+    cancelling it there would leave the connection neither closed nor ready for the next request.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._whole = False
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._whole = True
+        await self._send(message)
+
+    async def watch(self, answering: trio.CancelScope) -> None:
+        """Cancel when the client leaves before its answer is whole."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._whole:
+            answering.cancel()
 
 
 async def _nothing_to_receive() -> MutableMapping[str, Any]:

@@ -58,16 +58,20 @@ class Images:
         if reply.method not in ("GET", "HEAD"):
             await send_status(reply.send, 405, "only GET and HEAD", [(b"allow", b"GET, HEAD")])
             return
+        failed: ImgdError | None = None
         try:
             await work(reply)
-        except ImgdError as error:
-            if reply.begun:
-                # The head is out: leaving without the end breaks the connection, so that nobody takes it for whole.
-                self.counts.broken_total += 1
-                _log.warning("an answer broke off: %s", error.text)
-                return
-            self.counts.problems_total += 1
-            await send_problem(reply.send, error)
+        except* ImgdError as errors:  # It may come out of a nursery.
+            failed = _first(errors)
+        if failed is None:
+            return
+        if reply.begun:
+            # The head is out: leaving without the end breaks the connection, so that nobody takes it for whole.
+            self.counts.broken_total += 1
+            _log.warning("an answer broke off: %s", failed.text)
+            return
+        self.counts.problems_total += 1
+        await send_problem(reply.send, failed)
 
     async def _picture(self, reply: "_Reply") -> None:
         view, asker = self._wanted(reply.scope)
@@ -175,6 +179,14 @@ async def _closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[
     finally:
         if isinstance(chunks, AsyncGenerator):
             await chunks.aclose()
+
+
+def _first(errors: BaseExceptionGroup[ImgdError]) -> ImgdError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, ImgdError)
+    return error
 
 
 def _asker(scope: Scope) -> Asker:

@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
@@ -23,7 +23,7 @@ from imgd.config import Settings
 from imgd.errors import ConfigError
 from imgd.setting_kinds import TcpBind, UnixBind, parse_bind
 from imgd.web.connection import Connection
-from imgd.web.seam import App
+from imgd.web.seam import App, Receive, Scope, Send
 
 BACKLOG: Final = 256
 _KEEP_ALIVE: Final = (  # A client that is gone without a word is noticed within two minutes.
@@ -38,6 +38,11 @@ PEER_CAUSED: Final = (
     LookupError, ValueError, AttributeError, NameError,
     h11.ProtocolError, h2.exceptions.H2Error, wsproto.utilities.ProtocolError,
 )  # fmt: skip
+
+
+class PeerWireError(Exception):
+    """The client's bytes broke the grammar while it was being answered: nobody is left to answer."""
+
 
 _log = logging.getLogger("imgd.web")
 ReportBug = Callable[[BaseException], None]
@@ -160,11 +165,29 @@ class _HttpConfig(Config):
         self.websocket_max_message_size = settings.message_bytes
 
 
+def _told_apart(app: App) -> App:
+    """Keep what the server's `send` raises, which is the client's doing, apart from the application's own bugs."""
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            try:
+                await send(message)
+            except PEER_CAUSED as error:
+                raise PeerWireError(str(error)) from error
+
+        try:
+            await app(scope, receive, sending)
+        except* PeerWireError as errors:
+            _log.warning("a client broke its connection while it was answered", exc_info=errors)
+
+    return answering
+
+
 class HttpServer:
     """Serves one application. `counts` is for metrics."""
 
     def __init__(self, app: App, settings: Settings) -> None:
-        self._app = ASGIWrapper(cast(Any, app))
+        self._app = ASGIWrapper(cast(Any, _told_apart(app)))
         self._settings = settings
         self._open: set[Connection] = set()
         self._all_gone = trio.Event()

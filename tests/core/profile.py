@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from typing import Final
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 LONG: Final = os.environ.get("IMGD_TEST_LONG", "") not in ("", "0")
 STEPS_LONG_MIN: Final = 200_000  # Of all state machines of the core together, counted while they run.
@@ -24,5 +24,7 @@ def histories(examples_long: int, examples_short: int = _EXAMPLES_SHORT) -> sett
         deadline=None,
         derandomize=not LONG,
         print_blob=True,
+        report_multiple_bugs=False,
+        phases=[p for p in Phase if p is not Phase.shrink] if os.environ.get("NOSHRINK") else list(Phase),
         suppress_health_check=list(HealthCheck),
     )

@@ -116,24 +116,46 @@ class RunningDaemon:
             return
         raise DaemonFailed(f"not so within {limit_s} s; now {self.census()}\n{_tail(self.folder)}")
 
+    async def until_ready(self, limit_s: float = READY_LIMIT_S) -> None:
+        """Wait until pictures can be made; the first start on a machine compiles the kernels.
+
+        Raises  DaemonFailed with the log's end if that takes longer than `limit_s`.
+        """
+        with trio.move_on_after(limit_s):
+            while (answer := await self.get("/readyz")).status != 200:  # noqa: ASYNC110  # Another process is asked.
+                await trio.sleep(0.05)
+            return
+        raise DaemonFailed(f"not ready within {limit_s} s: {answer.body!r}\n{_tail(self.folder)}")
+
     async def kill_all(self) -> None:
         """Kill every process that is left, and wait until all are gone."""
-        for pid in self.processes():
-            _kill(pid)
         with trio.move_on_after(END_LIMIT_S):
+            while left := self.processes():
+                for pid in left:
+                    _kill(pid)
+                await trio.sleep(0.01)
             await self.process.wait()
 
 
 @asynccontextmanager
 async def running_daemon(roots: Path | str | Sequence[Path | str], **settings: object) -> AsyncIterator[RunningDaemon]:
-    """Start `imgd serve` on a free port; at the end stop it by SIGTERM and see that nothing is left.
+    """Start `imgd serve` on a free port and wait until it can draw; at the end stop it and see that nothing is left.
 
     roots     what to serve, each as `imgd serve` takes it: a directory, or "NAME=DIR".
     settings  settings by name (`budget_bytes="64MiB"`, `workers_max=2`), handed over as IMGD_* variables.
 
     Raises  DaemonFailed if it does not start or end in time, exits with another code than 0, or leaves processes.
             A daemon that the test itself ended (its process is gone at the end) is only looked at for what it left.
+            An error of the test itself gets the end of the daemon's log as a note.
     """
+    async with starting_daemon(roots, **settings) as daemon:
+        await daemon.until_ready()
+        yield daemon
+
+
+@asynccontextmanager
+async def starting_daemon(roots: Path | str | Sequence[Path | str], **settings: object) -> AsyncIterator[RunningDaemon]:
+    """Do as `running_daemon`, but only wait until it answers: its template may still be warming."""
     with tempfile.TemporaryDirectory(prefix="imgd-rig-") as name:
         folder = Path(name)
         mark = f"{MARK}={folder}"
@@ -141,11 +163,15 @@ async def running_daemon(roots: Path | str | Sequence[Path | str], **settings: o
         daemon: RunningDaemon | None = None
         try:
             with trio.move_on_after(READY_LIMIT_S):
-                host, port = await _ready(process, folder)
+                host, port = await _listening(process, folder)
                 daemon = RunningDaemon(process, host, port, folder, mark)
             if daemon is None:
-                raise DaemonFailed(f"not ready within {READY_LIMIT_S} s\n{_tail(folder)}")
-            yield daemon
+                raise DaemonFailed(f"does not listen within {READY_LIMIT_S} s\n{_tail(folder)}")
+            try:
+                yield daemon
+            except Exception as error:
+                error.add_note(f"the daemon's log ends with:\n{_tail(folder)}")
+                raise
             await _end(daemon)
         finally:
             with trio.CancelScope(shield=True):
@@ -174,7 +200,7 @@ async def _start(folder: Path, roots: Path | str | Sequence[Path | str], setting
         )
 
 
-async def _ready(process: trio.Process, folder: Path) -> tuple[str, int]:
+async def _listening(process: trio.Process, folder: Path) -> tuple[str, int]:
     assert process.stdout is not None
     text = ""
     while not text.endswith("\n"):

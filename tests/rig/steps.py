@@ -55,7 +55,7 @@ def do(stage: Stage, work: Work) -> Made:
 def _copy_source(work: Work) -> Made:
     octets = os.pread(work.source_fd, len(work.output_bytes(0)), 0)
     work.output_bytes(0)[: len(octets)] = octets
-    return Made((len(octets),), '{"read":%d}' % len(octets))
+    return Made((len(octets),), f'{{"read":{len(octets)}}}')
 
 
 def _copy(work: Work, quality: int) -> Made:

@@ -95,8 +95,8 @@ def impurities(module: Module) -> Iterator[str]:
                 yield f"{module.path}:{node.lineno}: {name}()"
     for node in module.tree.body:
         match node:
-            case ast.Assign(value=value):
-                final = False
+            case ast.Assign(targets=targets, value=value):
+                final = ast.unparse(targets[0]) == "__all__"
             case ast.AnnAssign(value=ast.expr() as value, annotation=annotation):
                 final = "Final" in ast.unparse(annotation)
             case _:
@@ -228,7 +228,7 @@ def _is_mutable(value: ast.expr) -> bool:
 
 
 def _is_compiled(node: Function) -> bool:
-    return any(re.search(r"\b(njit|jit|compiled|kernel)\b", ast.unparse(d)) for d in node.decorator_list)
+    return any(re.search(r"\b(njit|compiled|part)\b", ast.unparse(d)) for d in node.decorator_list)
 
 
 def _undocumented(tree: ast.Module | ast.ClassDef, prefix: str) -> Iterator[tuple[int, str]]:

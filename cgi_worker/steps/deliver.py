@@ -1,0 +1,30 @@
+"""Deliver: the encoded picture to whoever holds the other end of a CGI's standard output."""
+
+import os
+import select
+
+from cgi_worker.steps.work import Made, StepFailed, Work
+from cgi_worker.wire.recipe import Deliver
+
+
+def do(step: Deliver, work: Work) -> Made:
+    """Write the head and the encoded bytes (input 0) to the sink."""
+    sink_fd = work.sink_fd()
+    try:
+        _write(sink_fd, memoryview(step.head.encode()))
+        _write(sink_fd, work.input_bytes(0))
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise StepFailed("sink_gone", "nobody reads the answer any more") from error
+    return Made(())
+
+
+def _write(sink_fd: int, octets: memoryview) -> None:
+    with octets:
+        at = 0
+        while at < len(octets):
+            try:
+                at += os.write(sink_fd, octets[at:])
+            except BlockingIOError:  # The web server made its pipe non-blocking, and shares that with us.
+                ready = select.poll()
+                ready.register(sink_fd, select.POLLOUT)
+                ready.poll()

@@ -1,0 +1,56 @@
+"""Tone: settle the levels, then make the 8-bit picture. No pixel that nobody sees is stretched."""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cgi_worker.kernels.tone import TABLE, Look, table_positions, taps, tone
+from cgi_worker.steps.levels import Level, distribution, midtone, settle, stretched
+from cgi_worker.steps.reduce import Reduced
+from cgi_worker.steps.work import Made, Work
+from cgi_worker.wire.recipe import Tone
+from cgi_worker.wire.view import Stretch
+
+
+class Toned(msgspec.Struct, frozen=True):
+    """The facts of a tone step: what is drawn black and white in each channel, and how it is bent between them."""
+
+    levels: tuple[Level, ...]
+    stretch: Stretch
+
+
+def do(step: Tone, work: Work) -> Made:
+    """Make the picture (output 0) of the reduced plane (input 0) by its histogram (input 1)."""
+    plane, histogram = work.input_array(0), work.input_array(1)
+    how = msgspec.json.decode(work.input_facts(0), type=Reduced)
+    counted = msgspec.json.decode(work.input_facts(1), type=Reduced)
+    levels = tuple(
+        settle(step.levels, step.mid, distribution(row, channel))
+        for row, channel in zip(histogram, counted.channels, strict=True)
+    )
+    channels, height, width = plane.shape
+    look = Look(
+        np.array([level.black for level in levels]),
+        np.array([1.0 / (level.white - level.black) for level in levels]),
+        tables(step, levels),
+        int(step.flip_h),
+        int(step.flip_v),
+        int((height, width) == (step.height_px, step.width_px)),
+    )
+    axes = (
+        taps(how.height_px, how.factor, height, step.height_px),
+        taps(how.width_px, how.factor, width, step.width_px),
+    )
+    picture = work.output_array(0)
+    tone(plane, axes, look, picture.reshape(step.height_px, step.width_px, channels))
+    return Made((picture.nbytes,), msgspec.json.encode(Toned(levels, step.stretch)).decode())
+
+
+def tables(step: Tone, levels: tuple[Level, ...]) -> NDArray[np.uint8]:
+    """Compute each channel's grey values, (channels, TABLE) uint8, by the bins of the kernel's table."""
+    bent = stretched(step.stretch, table_positions())
+    made = np.empty((len(levels), TABLE), np.uint8)
+    for row, level in zip(made, levels, strict=True):
+        grey = np.floor(255.0 * np.clip(midtone(level.mid, bent), 0.0, 1.0) + 0.5).astype(np.uint8)
+        row[:] = 255 - grey if step.invert else grey
+    return made

@@ -1,0 +1,1 @@
+"""Names to sources: what is found, what is refused, what a hung file system costs."""

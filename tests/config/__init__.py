@@ -1,0 +1,1 @@
+"""Settings, their sources, their errors, and the command line."""

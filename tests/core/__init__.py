@@ -1,0 +1,1 @@
+"""Rules of the core: examples, illegal events, random histories against slow obvious models."""

@@ -1,0 +1,208 @@
+"""`imgd-cgi` run by a web server: with a daemon played here, and without one."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cgi_worker.link import Link, close_all
+from cgi_worker.wire.packets import FROM_CGI, PACKET_BYTES_MAX, VERSION, Answer, Ask, Bye
+from tests.rig.bench import census
+
+Daemon = Callable[[Link, Ask, list[int]], None]
+CGI = [sys.executable, "-m", "cgi_worker.cli"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    before = census()
+    yield
+    assert census() == before
+
+
+def environment(**given: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME") if name in os.environ}
+    return kept | {"GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "GET", "QUERY_STRING": ""} | given
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(20)
+        yield listener
+
+
+@contextmanager
+def asked(
+    path: Path, stdout: int = subprocess.PIPE, **given: Any
+) -> Iterator[tuple["subprocess.Popen[bytes]", Link, Ask, list[int]]]:
+    """Start the CGI against a daemon played by the caller; give what it asked."""
+    with (
+        listening(path) as listener,
+        subprocess.Popen(
+            CGI, stdout=stdout, stderr=subprocess.PIPE, env=environment(IMGD_SOCKET=str(path), **given)
+        ) as cgi,
+    ):
+        connected, _ = listener.accept()
+        with connected:
+            link = Link(connected)
+            received = link.receive(FROM_CGI)
+            assert received is not None
+            ask, descriptors = received
+            assert isinstance(ask, Ask)
+            yield cgi, link, ask, descriptors
+            close_all(descriptors)
+        cgi.kill()
+
+
+def let_go(descriptors: list[int]) -> None:
+    """Close what the CGI handed over, as the daemon does once a worker has it."""
+    close_all(descriptors)
+    descriptors.clear()
+
+
+def run_alone(**given: str) -> tuple[int, dict[str, str], bytes]:
+    """Run the CGI without a daemon; tell its exit code, header and body."""
+    done = subprocess.run(CGI, capture_output=True, env=environment(**given), timeout=60, check=False)
+    assert done.stderr == b""
+    return done.returncode, *parts(done.stdout)
+
+
+def parts(printed: bytes) -> tuple[dict[str, str], bytes]:
+    head, _, body = printed.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    return {name: value for name, _, value in (line.partition(": ") for line in lines)}, body
+
+
+def check_problem(printed: tuple[int, dict[str, str], bytes], status: int, parameter: str = "") -> dict[str, str]:
+    code, head, body = printed
+    assert code == 0
+    assert head["Status"].startswith(f"{status} ")
+    assert head["Content-Type"] == "application/problem+json"
+    assert int(head["Content-Length"]) == len(body)
+    problem = json.loads(body)
+    assert (problem["status"], problem["type"], problem.get("parameter", "")) == (status, "about:blank", parameter)
+    assert problem["title"]
+    assert problem["detail"]
+    return head
+
+
+def test_it_hands_its_output_over_and_waits(tmp_path: Path) -> None:
+    given: dict[str, Any] = {
+        "QUERY_STRING": "frame=a/b&size=max",
+        "HTTP_IF_NONE_MATCH": '"tag"',
+        "REQUEST_METHOD": "HEAD",
+    }
+    with asked(tmp_path / "s", **given) as (cgi, link, ask, descriptors):
+        assert ask == Ask(VERSION, "frame=a/b&size=max", True, '"tag"', True)
+        os.write(descriptors[0], b"Status: 200 OK\r\n\r\npicture")
+        let_go(descriptors)
+        link.send(Answer(200, "", ""))
+        out, err = cgi.communicate(timeout=20)
+        assert (cgi.returncode, out, err) == (0, b"Status: 200 OK\r\n\r\npicture", b"")
+
+
+def test_it_prints_what_the_daemon_says_itself(tmp_path: Path) -> None:
+    with asked(tmp_path / "s") as (cgi, link, _, descriptors):
+        let_go(descriptors)
+        link.send(Answer(404, "Status: 404 No such frame\r\n\r\n", "körper"))
+        out, err = cgi.communicate(timeout=20)
+        assert (cgi.returncode, out.decode(), err) == (0, "Status: 404 No such frame\r\n\r\nkörper", b"")
+
+
+@pytest.mark.parametrize("how", ["close", "bye"])
+def test_a_daemon_that_leaves_is_a_503_when_nothing_was_printed(tmp_path: Path, how: str) -> None:
+    with asked(tmp_path / "s") as (cgi, link, _, descriptors):
+        if how == "bye":
+            link.send(Bye())
+        else:
+            link._socket.shutdown(socket.SHUT_RDWR)
+        let_go(descriptors)
+        out, err = cgi.communicate(timeout=20)
+        assert err == b""
+        head = check_problem((cgi.returncode, *parts(out)), 503)
+        assert head["Retry-After"].isdigit()
+
+
+def test_half_an_answer_is_not_continued(tmp_path: Path) -> None:
+    with (
+        (tmp_path / "out").open("wb") as out,
+        asked(tmp_path / "s", stdout=out.fileno()) as (cgi, link, _, descriptors),
+    ):
+        os.write(descriptors[0], b"Status: 200 OK\r\n")
+        link._socket.shutdown(socket.SHUT_RDWR)
+        assert cgi.wait(timeout=20) == 5
+    assert (tmp_path / "out").read_bytes() == b"Status: 200 OK\r\n"
+
+
+def test_it_leaves_when_its_reader_has_left_and_the_daemon_sees_it(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    with asked(tmp_path / "s", stdout=writer) as (cgi, link, _, descriptors):
+        os.close(writer)
+        let_go(descriptors)
+        os.close(reader)
+        assert cgi.wait(timeout=20) == 5
+        assert link.receive(FROM_CGI) is None
+
+
+def test_sigterm_ends_it_quietly(tmp_path: Path) -> None:
+    with asked(tmp_path / "s") as (cgi, link, _, descriptors):
+        cgi.terminate()
+        let_go(descriptors)
+        _, err = cgi.communicate(timeout=20)
+        assert (cgi.returncode, err) == (-signal.SIGTERM, b"")
+        assert link.receive(FROM_CGI) is None
+
+
+def test_a_query_that_is_not_ascii_is_passed_on_percent_encoded(tmp_path: Path) -> None:
+    with asked(tmp_path / "s", QUERY_STRING="frame=a/\u00e9\udcff", IMGD_CGI="attach") as (_, _link, ask, descriptors):
+        assert ask.query == "frame=a/%C3%A9%FF"
+        assert not ask.hand_over
+        assert descriptors == []
+
+
+def test_without_a_daemon_and_without_roots_it_is_busy(tmp_path: Path) -> None:
+    check_problem(run_alone(), 503)
+    check_problem(run_alone(IMGD_SOCKET=str(tmp_path / "nobody")), 503)
+    with listening(tmp_path / "left"):
+        pass
+    check_problem(run_alone(IMGD_SOCKET=str(tmp_path / "left")), 503)
+
+
+def test_only_get_and_head_are_for_pictures() -> None:
+    head = check_problem(run_alone(REQUEST_METHOD="POST"), 405)
+    assert head["Allow"] == "GET, HEAD"
+
+
+def test_head_has_no_body() -> None:
+    code, head, body = run_alone(REQUEST_METHOD="HEAD")
+    assert (code, head["Status"], body) == (0, "503 Busy", b"")
+
+
+def test_a_query_too_long_for_a_packet_is_refused() -> None:
+    check_problem(run_alone(QUERY_STRING="x" * (PACKET_BYTES_MAX - 20)), 414)
+
+
+def test_a_stranger_gives_no_arguments(tmp_path: Path) -> None:
+    """A web server passes a query without `=` as arguments."""
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [*CGI, "-o", str(out), "/etc/passwd"], capture_output=True, env=environment(), timeout=60, check=False
+    )
+    assert b"Status: 503" in done.stdout
+    assert not out.exists()
+
+
+def test_asking_does_not_wait_for_numpy() -> None:
+    check = "import sys, cgi_worker.cli, cgi_worker.cgi; sys.exit(any(m in sys.modules for m in ('numpy', 'numba')))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

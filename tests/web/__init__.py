@@ -1,0 +1,1 @@
+"""The ASGI application, directly and through HTTP on the loopback, above an engine held in memory."""

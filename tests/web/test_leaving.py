@@ -1,0 +1,172 @@
+"""The client leaves: whatever was being done for it is cancelled at once, however it went."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trio
+from trio_websocket import open_websocket_url
+
+from imgd.web import connection
+from tests.web import peer
+from tests.web.rig import MemoryEngine, Script, Served, serving
+
+BIG = bytes(4_000_000)
+STAGES = {
+    "before the answer": Script(wait_before=True),
+    "in the middle of the body": Script(chunks=(b"a" * 1000, b"b"), wait_at=1, size_known=False),
+    "while it takes nothing": Script(chunks=(BIG, BIG, BIG)),
+}
+
+
+async def fin(stream: trio.SocketStream) -> None:
+    await stream.aclose()
+
+
+async def half_close(stream: trio.SocketStream) -> None:
+    await stream.send_eof()
+
+
+async def rst(stream: trio.SocketStream) -> None:
+    peer.reset(stream)
+
+
+async def _both_ends_free(served: Served) -> None:
+    await served.engine.until(0)
+    with trio.fail_after(5):
+        while served.server.statistics().connections:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+
+
+@pytest.mark.parametrize("script", STAGES.values(), ids=STAGES)
+@pytest.mark.parametrize("leave", [fin, half_close, rst])
+async def test_http1(tmp_path: Path, script: Script, leave: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
+    engine = MemoryEngine(script)
+    async with serving(tmp_path, engine) as served:
+        stream = await peer.connect(served.port)
+        await stream.send_all(peer.request("/img?frame=night/a"))
+        await engine.until(1)
+        await trio.sleep(0.02)
+        await leave(stream)
+        await _both_ends_free(served)
+        assert engine.cancelled == 1
+        await stream.aclose()
+
+
+@pytest.mark.parametrize("script", STAGES.values(), ids=STAGES)
+async def test_http2_stream_reset(tmp_path: Path, script: Script) -> None:
+    engine = MemoryEngine(script)
+    async with serving(tmp_path, engine) as served:
+        client = peer.Http2(await peer.connect(served.port))
+        await client.start()
+        number = await client.get("/img?frame=night/a")
+        await engine.until(1)
+        await trio.sleep(0.02)
+        client.h2.reset_stream(number)
+        await client.flush()
+        await engine.until(0)
+        assert engine.cancelled == 1
+        engine.script = Script()
+        await client.get("/img?frame=night/b")  # The connection itself lives on.
+        await client.until(peer.h2.events.StreamEnded)
+        await client.stream.aclose()
+
+
+@pytest.mark.parametrize("leave", [fin, half_close, rst])
+async def test_http2_connection(tmp_path: Path, leave: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
+    engine = MemoryEngine(Script(wait_before=True))
+    async with serving(tmp_path, engine) as served:
+        client = peer.Http2(await peer.connect(served.port))
+        await client.start()
+        for _ in range(5):
+            await client.get("/img?frame=night/a")
+        await engine.until(5)
+        await leave(client.stream)
+        await _both_ends_free(served)
+        assert engine.cancelled == 5
+        await client.stream.aclose()
+
+
+async def test_with_a_second_request_behind_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_PEEK_AGAIN_S", 0.01)
+    engine = MemoryEngine(Script(wait_before=True))
+    async with serving(tmp_path, engine) as served:
+        stream = await peer.connect(served.port)
+        await stream.send_all(peer.request("/img?frame=night/a") * 2)
+        await engine.until(1)
+        await stream.aclose()
+        await _both_ends_free(served)
+        assert len(engine.asked) == 1
+
+
+async def test_two_requests_at_once_are_answered_in_order(tmp_path: Path) -> None:
+    async with serving(tmp_path, MemoryEngine()) as served:
+        stream = await peer.connect(served.port)
+        await stream.send_all(peer.request("/img?frame=night/a") + peer.request("/healthz", "Connection: close"))
+        received = await peer.read_all(stream)
+        assert received.index(b"picture") < received.index(b'{"status":"ok"}')
+        await stream.aclose()
+
+
+@pytest.mark.parametrize("leave", [fin, half_close, rst])
+async def test_websocket(tmp_path: Path, leave: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
+    async with serving(tmp_path, MemoryEngine()) as served:
+        stream = await peer.connect(served.port)
+        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+        await stream.send_all(peer.request("/live", *upgrade, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="))
+        await peer.read_until(stream, b"\r\n\r\n")
+        assert served.sessions.statistics().sessions == 1
+        await leave(stream)
+        await _both_ends_free(served)
+        assert served.sessions.statistics().sessions == 0
+        await stream.aclose()
+
+
+async def test_websocket_closed_in_order(tmp_path: Path) -> None:
+    async with serving(tmp_path, MemoryEngine()) as served:
+        async with open_websocket_url(f"ws://127.0.0.1:{served.port}/live"):
+            assert served.sessions.statistics().sessions == 1
+        await _both_ends_free(served)
+        assert served.sessions.statistics().sessions == 0
+
+
+async def test_a_client_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
+    engine = MemoryEngine(Script(chunks=(BIG, BIG, BIG)))
+    async with serving(tmp_path, engine, send_limit_s=0.2) as served:
+        stream = await peer.connect(served.port)
+        await stream.send_all(peer.request("/img?frame=night/a"))
+        await engine.until(1)
+        await _both_ends_free(served)
+        assert served.server.statistics().connections_stalled_total == 1
+        assert len(await peer.read_all(stream)) < 3 * len(BIG)
+        await stream.aclose()
+
+
+async def test_a_stream_of_http2_that_takes_nothing_is_dropped_alone(tmp_path: Path) -> None:
+    engine = MemoryEngine(Script(chunks=(BIG,)))
+    async with serving(tmp_path, engine, send_limit_s=0.2) as served:
+        client = peer.Http2(await peer.connect(served.port))
+        await client.start()
+        number = await client.get("/img?frame=night/a")
+        with trio.fail_after(5):
+            while True:  # Reads all, but opens no window: the stream stands still.
+                events = client.h2.receive_data(await client.stream.receive_some(65536))
+                if any(isinstance(each, peer.h2.events.StreamReset) and each.stream_id == number for each in events):
+                    break
+        await engine.until(0)
+        assert served.server.statistics().connections == 1
+        await client.stream.aclose()
+
+
+async def test_a_slow_client_that_goes_on_is_served(tmp_path: Path) -> None:
+    engine = MemoryEngine(Script(chunks=(bytes(600_000),)))
+    async with serving(tmp_path, engine, send_limit_s=0.5) as served:
+        stream = await peer.connect(served.port)
+        await stream.send_all(peer.request("/img?frame=night/a", "Connection: close"))
+        received = 0
+        with trio.fail_after(20):
+            while chunk := await stream.receive_some(20_000):
+                received += len(chunk)
+                await trio.sleep(0.03)
+        assert received > 600_000
+        await stream.aclose()

@@ -1,0 +1,151 @@
+"""The websocket: sessions, UIDs, and what is said when a message is wrong."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, open_websocket_url
+
+from cgi_worker.wire.view import View
+from tests.web import peer
+from tests.web.rig import MemoryEngine, Served, serving
+
+
+@asynccontextmanager
+async def talking(tmp_path: Path, **settings: Any) -> AsyncIterator[tuple[Served, WebSocketConnection]]:
+    async with serving(tmp_path, MemoryEngine(), **settings) as served:
+        async with open_websocket_url(f"ws://127.0.0.1:{served.port}/live") as socket:
+            yield served, socket
+
+
+async def ask(socket: WebSocketConnection, message: Any) -> dict[str, Any]:
+    await socket.send_message(message if isinstance(message, str) else json.dumps(message))
+    with trio.fail_after(5):
+        reply = json.loads(await socket.get_message())
+    assert isinstance(reply, dict)
+    return reply
+
+
+async def test_a_uid_lives_as_long_as_its_session(tmp_path: Path) -> None:
+    async with serving(tmp_path, MemoryEngine()) as served:
+        async with open_websocket_url(f"ws://127.0.0.1:{served.port}/live") as socket:
+            hello = await ask(socket, {"id": 1, "op": "hello"})
+            assert (hello["id"], hello["op"], hello["version"]) == (1, "hello", 1)
+            by_object = await ask(socket, {"id": 2, "op": "src", "view": {"frame": "night/a", "quality": 5}})
+            by_query = await ask(socket, {"id": 3, "op": "src", "view": "frame=night/%ff", "runner": "main"})
+            assert (by_object["id"], by_query["id"]) == (2, 3)
+            first, second = (served.sessions.lookup(each["uid"]) for each in (by_object, by_query))
+            assert first is not None
+            assert second is not None
+            assert (first.view, first.session, first.runner) == (View("night/a", quality=5), hello["session"], "")
+            assert (second.view, second.runner) == (View("night/\udcff"), hello["session"] + "/main")
+            assert len(by_object["uid"]) >= 22
+        with trio.fail_after(5):
+            while served.sessions.lookup(by_object["uid"]) is not None:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("message", "reply_id", "parameter"),
+    [
+        ("{", None, "message"),
+        ("[]", None, "message"),
+        ('{"id":1}', 1, "message"),
+        ('{"id":"x","op":"ping"}', None, "message"),
+        ('{"id":-1,"op":"ping"}', None, "id"),
+        ('{"id":2,"op":"dance"}', 2, "message"),
+        ('{"id":3,"op":"ping","more":1}', 3, "message"),
+        ('{"id":4,"op":"src","view":{}}', 4, "frame"),
+        ('{"id":5,"op":"src","view":{"frame":"a","zoom":1}}', 5, "zoom"),
+        ('{"id":6,"op":"src","view":{"frame":["a"]}}', 6, "message"),
+        ('{"id":7,"op":"src","view":"frame=a&frame=b"}', 7, "frame"),
+        ('{"id":8,"op":"src","view":"frame=ü"}', 8, "view"),
+        ('{"id":9,"op":"src","view":"frame=a","runner":"' + "x" * 65 + '"}', 9, "runner"),
+        ('{"id":10,"op":"src","view":{"frame":"\\udc80"}}', None, "message"),
+    ],
+)
+async def test_what_is_wrong_is_said_and_the_session_goes_on(
+    tmp_path: Path, message: str, reply_id: int | None, parameter: str
+) -> None:
+    async with talking(tmp_path) as (served, socket):
+        reply = await ask(socket, message)
+        assert (reply["op"], reply["id"], reply["parameter"], reply["status"]) == ("error", reply_id, parameter, 400)
+        assert await ask(socket, {"id": 99, "op": "ping"}) == {"id": 99, "op": "ping"}
+        assert served.sessions.statistics().uids == 0
+
+
+async def _closed(socket: WebSocketConnection) -> int:
+    with trio.fail_after(5), pytest.raises(ConnectionClosed) as caught:
+        await socket.get_message()
+    assert caught.value.reason is not None
+    return int(caught.value.reason.code)
+
+
+async def test_a_message_too_large_ends_it(tmp_path: Path) -> None:
+    async with talking(tmp_path, message_bytes=2048) as (served, socket):
+        await socket.send_message("x" * 500_000)
+        assert await _closed(socket) == 1009
+    assert served.sessions.statistics().sessions == 0
+
+
+async def test_bytes_end_it(tmp_path: Path) -> None:
+    async with talking(tmp_path) as (_, socket):
+        await socket.send_message(b"bytes")
+        assert await _closed(socket) == 1003
+
+
+async def test_the_end_of_the_daemon_is_said(tmp_path: Path) -> None:
+    async with talking(tmp_path) as (served, socket):
+        await ask(socket, {"id": 1, "op": "hello"})
+        served.app.end_sessions()
+        assert await _closed(socket) == 1001
+
+
+async def test_too_many_sessions_are_refused(tmp_path: Path) -> None:
+    async with talking(tmp_path, sessions_max=1) as (served, _):
+        with pytest.raises(ConnectionRejected) as caught:
+            async with open_websocket_url(f"ws://127.0.0.1:{served.port}/live"):
+                pass
+        assert caught.value.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost", 101),
+        ("https://LOCALHOST", 101),
+        ("https://elsewhere.example", 101),
+        ("http://localhost:99", 403),
+        ("http://evil.example", 403),
+        ("null", 403),
+    ],
+)
+async def test_other_sites_pages_are_refused(tmp_path: Path, origin: str, status: int) -> None:
+    async with serving(tmp_path, MemoryEngine(), origins=("https://elsewhere.example",)) as served:
+        stream = await peer.connect(served.port)
+        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+        key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+        await stream.send_all(peer.request("/live", *upgrade, key, f"Origin: {origin}"))
+        assert (await peer.read_until(stream, b"\r\n\r\n")).startswith(f"HTTP/1.1 {status}".encode())
+        await stream.aclose()
+
+
+async def test_compression_is_declined(tmp_path: Path) -> None:
+    async with serving(tmp_path, MemoryEngine()) as served:
+        stream = await peer.connect(served.port)
+        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+        key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+        await stream.send_all(peer.request("/live", *upgrade, key, "Sec-WebSocket-Extensions: permessage-deflate"))
+        assert b"extensions" not in (await peer.read_until(stream, b"\r\n\r\n")).lower()
+        await stream.aclose()
+
+
+async def test_another_path_is_no_websocket(tmp_path: Path) -> None:
+    async with serving(tmp_path, MemoryEngine()) as served:
+        with pytest.raises(ConnectionRejected):
+            async with open_websocket_url(f"ws://127.0.0.1:{served.port}/dead"):
+                pass
