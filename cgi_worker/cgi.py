@@ -131,7 +131,7 @@ def _carry_out(link: Link, todo: Todo, descriptors: list[int]) -> None:
     from cgi_worker.steps.run import do  # noqa: PLC0415
 
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # A sink that is gone is then a step that failed.
-    confine.become(Identity())
+    confine.become(Identity(), confine.Limits(ruleset_fd=confine.make_ruleset(())))
     process.carry_out(todo, descriptors, do, link.send)
 
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
-from cgi_worker import alone, confine
+from cgi_worker import confine
 from cgi_worker.cgi import answer_problem, answer_with
-from cgi_worker.process import open_source
-from cgi_worker.steps.work import StepFailed
+from cgi_worker.failure import StepFailed
+from cgi_worker.formats.fits import walk
+from cgi_worker.source import check_source, open_source, source_of
+from cgi_worker.steps.parse import fit_facts
 from cgi_worker.wire.packets import Ask, FailureCode, Identity
+from cgi_worker.wire.recipe import picture_recipe
 from cgi_worker.wire.view import View, ViewError, view_from_pairs
 
 LIMIT_BYTES: Final = 1 << 30  # Of all buffers together; a web server may run several of this process at once.
@@ -47,25 +50,40 @@ def _picture(ask: Ask, roots: Mapping[str, str]) -> tuple[str, bytes]:
         raise Refused(503, "a UID is known to the daemon alone, which cannot be reached", "u")
     try:
         view = view_from_pairs(pairs)
-        path_fd = _open_frame(view, roots)
+        path_fd = open_frame(view, roots)
         try:
-            confine.become(Identity())
+            from cgi_worker import alone  # noqa: PLC0415 A wrong request must not wait for numba to hear so.
+
+            confine.become(Identity(), confine.Limits(ruleset_fd=confine.make_ruleset(())))
             with open_source(path_fd) as source_fd:
-                made = alone.render(source_fd, view, len(os.sched_getaffinity(0)), LIMIT_BYTES)
+                source = source_of(source_fd)
+                etag = _etag(source_fd, view)
+                if _matches(ask.if_none_match, etag):
+                    return f"Status: 304 Not Modified\r\nETag: {etag}\r\n\r\n", b""
+                threads = len(os.sched_getaffinity(0))
+                octets, media_type, _ = alone.render(source_fd, view, threads, limit_bytes=LIMIT_BYTES)
+                check_source(source_fd, source)
         finally:
             os.close(path_fd)
     except ViewError as error:
         raise Refused(400, error.text, error.parameter) from None
     except StepFailed as error:
         raise Refused(_STATUS[error.code], error.text, "frame") from None
-    etag = f'"{hashlib.sha256(made.key.encode()).hexdigest()[:32]}"'
-    if _matches(ask.if_none_match, etag):
-        return f"Status: 304 Not Modified\r\nETag: {etag}\r\n\r\n", b""
-    head = f"Status: 200 OK\r\nContent-Type: {made.media_type}\r\nContent-Length: {len(made.octets)}\r\n"
-    return head + f"ETag: {etag}\r\nCache-Control: no-cache\r\n\r\n", made.octets
+    head = f"Status: 200 OK\r\nContent-Type: {media_type}\r\nContent-Length: {len(octets)}\r\n"
+    return head + f"ETag: {etag}\r\nCache-Control: no-cache\r\n\r\n", octets
 
 
-def _open_frame(view: View, roots: Mapping[str, str]) -> int:
+def _etag(source_fd: int, view: View) -> str:
+    """Make the validator that the daemon would give this picture: from the result's key, before it is made."""
+    recipe = picture_recipe(view, fit_facts(walk(source_fd).facts), source_of(source_fd))
+    return f'"{hashlib.sha256(recipe.buffers[recipe.result].key.encode()).hexdigest()[:32]}"'
+
+
+def open_frame(view: View, roots: Mapping[str, str]) -> int:
+    """Find a frame below its root; an O_PATH descriptor, the caller's to close.
+
+    Raises  Refused.
+    """
     name, _, path = view.frame.partition("/")
     missing = Refused(404, "there is no such frame", "frame")
     if name not in roots or any(part in ("", ".", "..") for part in path.split("/")):

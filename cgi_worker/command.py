@@ -6,15 +6,14 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from cgi_worker import alone
-from cgi_worker.process import open_source
-from cgi_worker.steps.work import StepFailed
+from cgi_worker.failure import StepFailed
+from cgi_worker.source import open_source
 from cgi_worker.wire.view import PARAMETERS, ViewError, view_from_pairs
 
 EXIT_USAGE: Final = 2
 EXIT_FILE: Final = 3
 EXIT_NO_FILE: Final = 4
-LIMIT_BYTES: Final = 4 << 30  # Of all buffers together; generous, for one picture at a time.
+LIMIT_BYTES: Final = 2 << 30  # Of all buffers together; there is one picture at a time.
 _UNITS: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _FLAGS: Final = tuple(name for name in PARAMETERS if name != "frame")
 
@@ -35,10 +34,12 @@ def run(given: Sequence[str]) -> int:
         return _fail(EXIT_NO_FILE, f"{arguments.file}: {os.strerror(error.errno or 0)}")
     try:
         with open_source(path_fd) as source_fd:
+            from cgi_worker import alone  # noqa: PLC0415 A wrong command must not wait for numba to say so.
+
             if arguments.header:
-                octets = alone.header(source_fd)
+                octets = alone.header(source_fd, limit_bytes=arguments.limit)
             else:
-                octets = alone.render(source_fd, view, arguments.threads, arguments.limit).octets
+                octets, _, _ = alone.render(source_fd, view, arguments.threads, limit_bytes=arguments.limit)
     except ViewError as error:
         name = arguments.file if error.parameter == "frame" else f"--{error.parameter}"
         return _fail(EXIT_FILE if error.parameter == "frame" else EXIT_USAGE, f"{name}: {error.text}")

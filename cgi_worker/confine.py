@@ -38,11 +38,11 @@ class Limits:
     """What a worker is held to, beyond its identity.
 
     memory_bytes  of its own (segments and mapped files not counted) on top of what it was forked with; None: no limit.
-    readable      directories and files below which it may open files; empty: as its identity may.
+    ruleset_fd    what `make_ruleset` gave; -1: none.
     """
 
     memory_bytes: int | None = None
-    readable: tuple[str, ...] = ()
+    ruleset_fd: int = -1
 
 
 def die_with_parent(parent: int) -> None:
@@ -59,8 +59,9 @@ def die_with_parent(parent: int) -> None:
 def become(identity: Identity, limits: Limits = Limits()) -> None:
     """Act for this identity from now on, with no way back, and within these limits.
 
-    Raises  NotConfined if not all of it came about. A kernel without Landlock leaves that part out; RLIMIT_FSIZE stays
-            as it is, since the sink may be a file.
+    RLIMIT_FSIZE stays as it is, since the sink may be a file.
+
+    Raises  NotConfined if not all of it came about.
     """
     if identity.uid is not None:
         _become_reader(identity)
@@ -71,7 +72,8 @@ def become(identity: Identity, limits: Limits = Limits()) -> None:
     if limits.memory_bytes is not None:
         # RLIMIT_AS would count the segments and the mapped frame, which are bounded elsewhere; RLIMIT_DATA does not.
         _limit(resource.RLIMIT_DATA, _private_bytes() + limits.memory_bytes)
-    restrict_files(limits.readable)
+    if limits.ruleset_fd >= 0:
+        _enforce(limits.ruleset_fd)
 
 
 def open_beneath(root_fd: int, path: str, flags: int = os.O_PATH) -> int:
@@ -92,31 +94,35 @@ def open_beneath(root_fd: int, path: str, flags: int = os.O_PATH) -> int:
     raise OSError(error, os.strerror(error))
 
 
-def restrict_files(readable: Sequence[str]) -> bool:
-    """Forbid to change, make or execute any file, to use TCP, and to signal others; reading only below `readable`.
+def make_ruleset(readable: Sequence[str]) -> int:
+    """Make rules that forbid to change, make or execute any file, to use TCP, and to signal others.
 
-    Returns False on a kernel without Landlock. Open descriptors, and memory shared through them, keep working.
+    readable  directories and files that may be opened for reading, with all below; empty: as the identity may. They are
+              looked up now, by whoever calls this, and those that are missing now stay forbidden.
+
+    Returns the descriptor for `Limits`, -1 on a kernel without Landlock. Whoever is held to these rules keeps what is
+    open, and memory shared through it.
     """
     version = _syscall(_SYS_LANDLOCK_CREATE_RULESET, 0, 0, 1)
     if version < 1:
-        return False
+        return -1
     rights = _FILE_RIGHTS | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
     rights |= _IOCTL_DEVICE if version >= 5 else 0
     if not readable:
         rights &= ~(_READ_FILE | _READ_DIR)
     whole = struct.pack("=QQQ", rights, _NET_RIGHTS, _SCOPES)
     attributes = whole[: 8 if version < 4 else 16 if version < 6 else 24]
-    ruleset = _syscall(_SYS_LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
-    if ruleset < 0:
+    ruleset_fd = _syscall(_SYS_LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
+    if ruleset_fd < 0:
         raise _last_error("landlock_create_ruleset")
-    try:
-        for path in readable:
-            _allow_reading(ruleset, path)
-        if _syscall(_SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0) != 0:
-            raise _last_error("landlock_restrict_self")
-    finally:
-        os.close(ruleset)
-    return True
+    for path in readable:
+        _allow_reading(ruleset_fd, path)
+    return ruleset_fd
+
+
+def _enforce(ruleset_fd: int) -> None:
+    if _syscall(_SYS_LANDLOCK_RESTRICT_SELF, ruleset_fd, 0) != 0:
+        raise _last_error("landlock_restrict_self")
 
 
 def _become_reader(identity: Identity) -> None:
@@ -152,7 +158,7 @@ def _limit(what: int, limit: int) -> None:
 
 
 def _private_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[5])
+    pages = int(Path("/proc/self/statm").read_bytes().split()[5])
     return pages * resource.getpagesize()
 
 

@@ -1,21 +1,19 @@
 """One worker's life: todo lists come over its socket, steps are done, segments are given back."""
 
-import errno
 import os
 import socket
-import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from numpy.typing import NDArray
 
 from cgi_worker.attach import Attached
+from cgi_worker.failure import StepFailed
 from cgi_worker.link import Link, close_all
-from cgi_worker.steps.run import do as do_step
-from cgi_worker.steps.work import Made, StepFailed, Work
+from cgi_worker.source import check_source, open_source
+from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.facts import Source
 from cgi_worker.wire.packets import (
     STEP_FACTS_BYTES_MAX,
@@ -35,27 +33,14 @@ from cgi_worker.wire.recipe import Stage
 
 Do = Callable[[Stage, Work], Made]
 Say = Callable[[Progress | Done | Failed | Detached], None]
-KINDS = (
-    (stat.S_ISDIR, "a directory"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISLNK, "a symbolic link"),
-)
 
 
-def serve(descriptor: int) -> None:
-    """Live as a worker on this socket until Bye or its end.
+def serve_with(descriptor: int, do: Do) -> None:
+    """Live as a worker on this socket until Bye or its end; each step is done by `do`.
 
     Raises  WireError when the daemon breaks the protocol, ViewLeftBehind when a segment cannot be let go: the process
             is to end then, which lets go of everything.
     """
-    serve_with(descriptor, do_step)
-
-
-def serve_with(descriptor: int, do: Do) -> None:
-    """Live as a worker whose steps are done by `do`."""
     with socket.socket(fileno=descriptor) as end:
         link = Link(end)
         link.send(Hello(VERSION, os.getpid()))
@@ -79,43 +64,6 @@ def carry_out(todo: Todo, descriptors: list[int], do: Do, say: Say) -> None:
         _List(todo, attached, do, say).carry_out(path_fd, sink if todo.has_sink else 1)
     finally:
         close_all([fd for fd in (path_fd, sink) if fd >= 0])
-
-
-@contextmanager
-def open_source(path_fd: int) -> Iterator[int]:
-    """Open for reading what an O_PATH descriptor points at. Nothing but a regular file is opened; nothing blocks.
-
-    Raises  StepFailed: bad_frame if it is not a regular file, forbidden if this process may not read it.
-    """
-    kind = os.fstat(path_fd).st_mode
-    for is_kind, words in KINDS:
-        if is_kind(kind):
-            raise StepFailed("bad_frame", f"this is {words}, not a file")
-    try:
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-        source_fd = os.open(f"/proc/self/fd/{path_fd}", flags)
-    except PermissionError:
-        raise StepFailed("forbidden", "this file may not be read") from None
-    except OSError as error:
-        if error.errno not in (errno.EIO, errno.ESTALE):
-            raise
-        raise StepFailed("bad_frame", f"this file cannot be read: {os.strerror(error.errno)}") from None
-    try:
-        yield source_fd
-    finally:
-        os.close(source_fd)
-
-
-def check_source(source_fd: int, expected: Source) -> None:
-    """Raise StepFailed("changed") unless the open file still is the source expected."""
-    if source_of(source_fd) != msgspec.structs.replace(expected, salt=0):
-        raise StepFailed("changed", "the file has changed since it was asked for")
-
-
-def source_of(descriptor: int) -> Source:
-    """Tell the source identity of an open file, without salt."""
-    found = os.fstat(descriptor)
-    return Source(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 class _List:

@@ -10,6 +10,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from cgi_worker import confine
@@ -31,6 +32,7 @@ EXIT_NO_FORK = 71  # EX_OSERR of sysexits.h, told for a worker that could not be
 EXIT_OUR_FAULT = 70  # EX_SOFTWARE
 
 Serve = Callable[[int], None]
+_SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache")
 # Libraries that start threads when they are imported; a process with threads cannot be forked soundly.
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -93,6 +95,8 @@ class Template:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             confine.become(order.identity, self._limits)
+            if self._limits.ruleset_fd >= 0:
+                os.close(self._limits.ruleset_fd)
             confine.die_with_parent(template)  # After become: a change of identity would undo it.
             self._serve(end)
             code = 0
@@ -121,13 +125,18 @@ def main(given: Sequence[str] | None = None) -> None:
         end.set_inheritable(False)
         link = Link(end)
         try:
-            link.send(Hello(VERSION, os.getpid()))
+            if not arguments.again:
+                link.send(Hello(VERSION, os.getpid()))
             warm = load(arguments.warm)
             warm(lambda done, total, what: link.send(Warming(done, total, what)))
+            if has_compiled() and not arguments.again:
+                end.set_inheritable(True)
+                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], "--again"])
             serve: Serve = load(arguments.serve)
             _settle()
             link.send(Warmed())
-            limits = confine.Limits(arguments.memory_bytes, tuple(arguments.readable))
+            ruleset_fd = confine.make_ruleset(readable_by_workers(arguments.readable))
+            limits = confine.Limits(arguments.memory_bytes, ruleset_fd)
             Template(link, serve, limits).run()
         except (BrokenPipeError, ConnectionResetError):
             return  # The daemon is gone, and with it the reason to be.
@@ -137,6 +146,24 @@ def load(name: str) -> Any:
     """Import what "module:name" names."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def readable_by_workers(given: Sequence[str]) -> tuple[str, ...]:
+    """Add to the directories of frames those of our own modules, which a library may import as late as it likes."""
+    if not given:
+        return ()
+    home = str(Path(__file__).parents[1] / "cgi_worker")
+    return tuple(dict.fromkeys((*given, home, sys.prefix, sys.base_prefix, *_SYSTEM_LIBRARIES)))
+
+
+def has_compiled() -> bool:
+    """Tell whether kernels were compiled here, not loaded: the compiler leaves twice the memory behind.
+
+    Whoever did so begins again with its cache, since each worker would be forked with all that.
+    """
+    kernels = [module for name, module in sys.modules.items() if name.startswith("cgi_worker.kernels.")]
+    counts = [getattr(value, "stats", None) for module in kernels for value in vars(module).values()]
+    return any(sum(getattr(count, "cache_misses", {}).values()) for count in counts)
 
 
 def _settle() -> None:
@@ -153,7 +180,8 @@ def _read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--parent", type=int, required=True, help="process id of the daemon")
     parser.add_argument("--memory-bytes", type=int, help="limit of a worker's own memory")
     parser.add_argument("--readable", action="append", default=[], help="where workers may open files; repeatable")
-    parser.add_argument("--serve", default="cgi_worker.process:serve", help="for tests: another worker's life")
+    parser.add_argument("--again", action="store_true", help="this process has compiled, and begins again")
+    parser.add_argument("--serve", default="cgi_worker.worker:serve", help="for tests: another worker's life")
     parser.add_argument("--warm", default="cgi_worker.kernels.warm:warm", help="for tests: another way to warm")
     return parser.parse_args(given)
 

@@ -1,8 +1,11 @@
 """Frozen values that all floors share: who asks, and how a job ends. No behaviour."""
 
 import enum
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from cgi_worker.wire.facts import Source
 from cgi_worker.wire.packets import FailureCode
 
 
@@ -71,3 +74,15 @@ class Refused:
 
 
 Outcome = Replied | Failed | Crashed | TimedOut | Stopped | Superseded | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSource:
+    """A frame found beneath its root: an O_PATH descriptor (it reads nothing, blocks on nothing) and its identity."""
+
+    path_fd: int
+    source: Source
+
+
+Resolve = Callable[[str], AbstractAsyncContextManager[OpenSource]]
+"""Find a frame by name; the descriptor is open inside the `with`. Raises BadRequest, NoSuchFrame or NotYours."""

@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from cgi_worker.failure import StepFailed
 from cgi_worker.formats.cards import CARD, Card, Value, continued, read_card
 from cgi_worker.formats.octets import Inflated, Octets
 from cgi_worker.formats.sniff import check_fits, open_octets
-from cgi_worker.steps.work import StepFailed
 from cgi_worker.wire.facts import HDUS_MAX, Facts, Hdu, StoredType
 
 BLOCK: Final = 2880

@@ -2,8 +2,8 @@
 
 from typing import Final, Literal
 
+from cgi_worker.failure import StepFailed
 from cgi_worker.formats.octets import Inflated, Octets, Plain
-from cgi_worker.steps.work import StepFailed
 
 Wrapping = Literal["plain", "gzip"]
 _FITS: Final = b"SIMPLE  ="

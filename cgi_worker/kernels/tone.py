@@ -13,14 +13,19 @@ SPREAD: Final = 65_535.0  # The table's index is a logarithm of 1 + SPREAD * t: 
 
 
 class Taps(NamedTuple):
-    """How one axis is resampled: output pixel j is the sum over k of weights[k, j] * input[starts[j] + k].
+    """How one axis is resampled: output pixel j takes counts[j] inputs, from starts[j] on.
 
-    starts   (n,) int64.
-    weights  (taps, n) float32, each column adding up to 1; 0 where there is nothing to be taken.
+    starts, counts  (n,) int64.
+    firsts, lasts   (n,) float32, shares of the first and the last of them (0 if that is the first); they add up to
+                    1 with
+    inner           the share of each one between.
     """
 
     starts: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    firsts: NDArray[np.float32]
+    lasts: NDArray[np.float32]
+    inner: float
 
 
 class Look(NamedTuple):
@@ -41,7 +46,7 @@ class Look(NamedTuple):
 
 
 _PLANE: Final = numba.types.Array(numba.f4, 3, "C", readonly=True)
-_TAPS: Final = record(Taps, numba.i8[::1], numba.f4[:, ::1])
+_TAPS: Final = record(Taps, numba.i8[::1], numba.i8[::1], numba.f4[::1], numba.f4[::1], numba.f8)
 _LOOK: Final = record(Look, numba.f8[::1], numba.f8[::1], numba.u1[:, ::1], numba.i8, numba.i8, numba.i8)
 _AXES: Final = repeated(_TAPS, 2)
 
@@ -55,12 +60,17 @@ def taps(length_px: int, factor: int, blocks: int, size_px: int) -> Taps:
     edges = np.arange(size_px + 1, dtype=np.int64) * length_px
     block = factor * size_px
     starts = edges[:-1] // block
-    count = int((-(-edges[1:] // block) - starts).max())
-    lows = (starts + np.arange(count)[:, None]) * block
-    overlaps = np.minimum(edges[1:], lows + block) - np.maximum(edges[:-1], lows)
-    weights = np.maximum(overlaps, 0) / length_px
-    assert starts[-1] + count <= blocks or not weights[blocks - starts[-1] :, -1].any()
-    return Taps(starts, weights.astype(np.float32))
+    counts = -(-edges[1:] // block) - starts
+    assert starts[-1] + counts[-1] == blocks
+    firsts = np.minimum(edges[1:], (starts + 1) * block) - edges[:-1]
+    lasts = np.where(counts > 1, edges[1:] - (starts + counts - 1) * block, 0)
+    return Taps(
+        starts,
+        counts,
+        (firsts / length_px).astype(np.float32),
+        (lasts / length_px).astype(np.float32),
+        block / length_px,
+    )
 
 
 def table_positions() -> NDArray[np.float64]:
@@ -70,55 +80,109 @@ def table_positions() -> NDArray[np.float64]:
 
 
 @part
-def _blend(plane: Any, row: int, taps: Any, out: Any) -> None:
-    """Add up the input rows of one output row; NaN where any of them is."""
-    out[:] = 0
-    for k in range(taps.weights.shape[0]):
-        weight = taps.weights[k, row]
-        if weight > 0:
-            source = plane[taps.starts[row] + k]
-            for column in range(out.size):
-                out[column] += weight * source[column]
+def _share(taps: Any, k: int, at: int) -> Any:
+    """Tell what part of output pixel `at` its k-th input makes up."""
+    if k == 0:
+        return taps.firsts[at]
+    return taps.lasts[at] if k == taps.counts[at] - 1 else np.float32(taps.inner)
 
 
 @part
-def _squeeze(row: Any, taps: Any, out: Any) -> None:
-    """Add up the input columns of each output column; NaN where any of them is."""
+def _blend(plane: Any, row: int, taps: Any, out: Any) -> None:
+    """Add up the input rows of one output row; NaN where any of them is."""
     out[:] = 0
-    last = row.size - 1
-    for k in range(taps.weights.shape[0]):
-        weights = taps.weights[k]
+    for k in range(taps.counts[row]):
+        share = _share(taps, k, row)
+        source = plane[taps.starts[row] + k]
         for column in range(out.size):
-            out[column] += weights[column] * row[min(taps.starts[column] + k, last)]
+            out[column] += share * source[column]
+
+
+@part
+def _squeeze(row: Any, taps: Any, seconds: Any, out: Any) -> None:
+    """Add up the input columns of each output column; NaN where any of them, or one past them, is.
+
+    row      with one column more than there is.
+    seconds  (n,) the share of the second of three inputs; empty if some output column has more than three.
+    """
+    starts, counts, firsts, lasts = taps.starts, taps.counts, taps.firsts, taps.lasts
+    if seconds.size > 0:
+        for column in range(np.uint64(out.size)):
+            start = np.uint64(starts[column])
+            last = start + np.uint64(counts[column]) - np.uint64(1)
+            some = firsts[column] * row[start] + seconds[column] * row[start + np.uint64(1)]
+            out[column] = some + lasts[column] * row[last]
+        return
+    for column in range(out.size):
+        total = firsts[column] * row[starts[column]]
+        for at in range(starts[column] + 1, starts[column] + counts[column] - 1):
+            total += np.float32(taps.inner) * row[at]
+        out[column] = total + lasts[column] * row[starts[column] + counts[column] - 1]
+
+
+@part
+def _seconds(taps: Any) -> Any:
+    if taps.counts.max() > 3:
+        return np.empty(0, np.float32)
+    return np.where(taps.counts == 3, np.float32(taps.inner), np.float32(0)).astype(np.float32)
 
 
 @part
 def _patch(plane: Any, row: int, column: int, axes: Any) -> Any:
     """Average what is good of one output pixel; NaN if nothing is."""
     total, weight = np.float64(0), np.float64(0)
-    for k in range(axes[0].weights.shape[0]):
-        for j in range(axes[1].weights.shape[0]):
-            share = np.float64(axes[0].weights[k, row]) * np.float64(axes[1].weights[j, column])
-            if share > 0:
-                value = plane[axes[0].starts[row] + k, axes[1].starts[column] + j]
-                if not np.isnan(value):
-                    total += share * value
-                    weight += share
+    for k in range(axes[0].counts[row]):
+        for j in range(axes[1].counts[column]):
+            share = np.float64(_share(axes[0], k, row)) * np.float64(_share(axes[1], j, column))
+            value = plane[axes[0].starts[row] + k, axes[1].starts[column] + j]
+            if not np.isnan(value):
+                total += share * value
+                weight += share
     return np.float32(total / weight) if weight > 0 else np.float32(np.nan)
 
 
 @part
-def _look_up(values: Any, channel: int, look: Any, folded: Any, out: Any) -> None:
-    """Turn one row into grey."""
+def _look_up(values: Any, channel: int, look: Any, folded: Any, grey: Any) -> None:
+    """Turn one row into grey; what a NaN becomes does not matter, since `good` covers it."""
     black, slope = look.black[channel], look.slope[channel]
     for column in range(values.size):
-        t = min(max((np.float64(values[column]) - black) * slope, 0.0), 1.0)
-        folded[column] = np.float32(1.0 + SPREAD * t)
+        t = (np.float64(values[column]) - black) * slope
+        t = t if t > 0.0 else 0.0  # NaN goes here too.
+        folded[column] = np.float32(1.0 + SPREAD * (t if t < 1.0 else 1.0))
     bits = folded.view(np.int32)
     table = look.table[channel]
     for column in range(values.size):
-        at = min((bits[column] - np.int32(0x3F800000)) >> np.int32(11), np.int32(TABLE - 1))
-        out[column] = table[np.uint32(max(at, np.int32(0)))]
+        at = (bits[column] - np.int32(0x3F800000)) >> np.int32(11)
+        grey[column] = table[np.uint32(min(at, np.int32(TABLE - 1)))]
+
+
+@part
+def _resample(plane: Any, row: int, axes: Any, seconds: Any, scratch: Any) -> None:
+    """Make one row of one channel in scratch[1], by way of scratch[0]; bad pixels stay out of its averages."""
+    blended, values = scratch
+    blended[plane.shape[1]] = 0
+    _blend(plane, row, axes[0], blended[: plane.shape[1]])
+    _squeeze(blended, axes[1], seconds, values)
+    touched = 0
+    for column in range(values.size):
+        touched += 1 if np.isnan(values[column]) else 0
+    if touched > 0:
+        for column in range(values.size):
+            if np.isnan(values[column]):
+                values[column] = _patch(plane, row, column, axes)
+
+
+@part
+def _put(grey: Any, good: Any, backwards: int, out: Any) -> None:
+    """Write one row, (channels, width), into out (width, channels)."""
+    last = grey.shape[1] - 1
+    for channel in range(grey.shape[0]):
+        if backwards == 1:
+            for column in range(grey.shape[1]):
+                out[last - column, channel] = grey[channel, column] & good[column]
+        else:
+            for column in range(grey.shape[1]):
+                out[column, channel] = grey[channel, column] & good[column]
 
 
 @compiled(_PLANE, _AXES, _LOOK, numba.u1[:, :, ::1])
@@ -133,25 +197,18 @@ def tone(plane: NDArray[np.float32], axes: tuple[Taps, Taps], look: Look, out: N
     Source  area-weighted resampling; twin with plain loops in tests/kernels.
     """
     channels, height, width = plane.shape[0], out.shape[0], out.shape[1]
-    blended = np.empty(plane.shape[2], np.float32)
-    values = np.empty((channels, width), np.float32)
-    grey = np.empty((channels, width), np.uint8)
-    folded = np.empty(width, np.float32)
+    blended = np.empty(plane.shape[2] + 1, np.float32)
+    values, folded = np.empty(width, np.float32), np.empty(width, np.float32)
+    grey, good = np.empty((channels, width), np.uint8), np.empty(width, np.uint8)
+    seconds = _seconds(axes[1])
     for row in range(height):
+        good[:] = 255
         for channel in range(channels):
             if look.direct == 1:
-                values[channel] = plane[channel, row]
+                values[:] = plane[channel, row]
             else:
-                _blend(plane[channel], row, axes[0], blended)
-                _squeeze(blended, axes[1], values[channel])
-                for column in range(width):
-                    if np.isnan(values[channel, column]):
-                        values[channel, column] = _patch(plane[channel], row, column, axes)
-            _look_up(values[channel], channel, look, folded, grey[channel])
-        for column in range(width):
-            bad = False
-            for channel in range(channels):
-                bad = bad or np.isnan(values[channel, column])
-            at = width - 1 - column if look.flip_h == 1 else column
-            for channel in range(channels):
-                out[height - 1 - row if look.flip_v == 1 else row, at, channel] = 0 if bad else grey[channel, column]
+                _resample(plane[channel], row, axes, seconds, (blended, values))
+            _look_up(values, channel, look, folded, grey[channel])
+            for column in range(width):
+                good[column] &= np.uint8(0) if np.isnan(values[column]) else np.uint8(255)
+        _put(grey, good, look.flip_h, out[height - 1 - row if look.flip_v == 1 else row])

@@ -4,9 +4,10 @@ from typing import Final
 
 import msgspec
 
+from cgi_worker.failure import StepFailed
 from cgi_worker.formats.cards import Card
 from cgi_worker.formats.fits import Walked, walk
-from cgi_worker.steps.work import Made, StepFailed, Work
+from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.facts import FACTS_BYTES_MAX, HEADER_BYTES_MAX, Facts, Hdu, encode_facts
 from cgi_worker.wire.recipe import Parse
 

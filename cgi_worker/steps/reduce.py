@@ -212,12 +212,15 @@ def _rounded(mean: float) -> float:
 
 def _lend_colours(plane: NDArray[np.float32], grid: kernels.Grid) -> None:
     """Give an edge block that is one pixel wide, or high, the colours that it has no pixel of from its neighbour."""
-    if grid.width % grid.factor == 1 and plane.shape[2] > 1:
-        for channel in {0, 1, 2} - {grid.site00, grid.site10}:
-            plane[channel, :, -1] = plane[channel, :, -2]
-    if grid.rows % grid.factor == 1 and grid.last > 1:
-        for channel in {0, 1, 2} - {grid.site00, grid.site01}:
-            plane[channel, grid.last - 1] = plane[channel, grid.last - 2]
+    every, bottom = {0, 1, 2}, grid.last - 1
+    low = grid.rows % grid.factor == 1 and bottom > 0
+    narrow = grid.width % grid.factor == 1 and plane.shape[2] > 1
+    for channel in every - {grid.site00, grid.site01} if low else ():
+        plane[channel, bottom] = plane[channel, bottom - 1]
+    for channel in every - {grid.site00, grid.site10} if narrow else ():
+        plane[channel, :, -1] = plane[channel, :, -2]
+    for channel in every - {grid.site00} if low and narrow else ():
+        plane[channel, bottom, -1] = plane[channel, bottom, -2]
 
 
 def _demosaic(step: Reduce, work: Work, scaling: kernels.Scaling, plane: NDArray[np.float32]) -> None:

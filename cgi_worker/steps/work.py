@@ -4,17 +4,6 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from cgi_worker.wire.packets import FailureCode
-
-
-class StepFailed(Exception):
-    """This step cannot be done, through no fault of ours; the text is meant for the person who asked."""
-
-    def __init__(self, code: FailureCode, text: str) -> None:
-        super().__init__(text)
-        self.code: FailureCode = code
-        self.text = text
-
 
 class Made(NamedTuple):
     """What a step made: bytes used of each output (in the stage's order, 0 for one not asked for), and its facts.

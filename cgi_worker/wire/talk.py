@@ -33,6 +33,11 @@ class Talk:
         """True when the next todo list may be given."""
         return self.greeted and self.todo is None
 
+    @property
+    def detaching(self) -> bool:
+        """True when the steps are done, or failed, and segments are still held."""
+        return self.todo is not None and (self._failed or self._stage == len(self.todo.stages))
+
     def give(self, todo: Todo) -> None:
         """Note a todo list as given; from now on the worker holds its segments."""
         assert self.todo is None, "a worker does one todo list at a time"

@@ -17,8 +17,8 @@ from cgi_worker.wire.facts import Source
 from imgd.access.listing import Entry, Listing, Order, Page, list_directory, ref_of
 from imgd.access.lookup import failure_of, no_such, open_beneath, parts_of, refuse_special
 from imgd.config import Settings
-from imgd.engine.answer import OpenSource
 from imgd.errors import Busy, ConfigError
+from imgd.model import OpenSource
 from imgd.setting_kinds import Root
 
 RACE_NS: Final = 50_000_000  # Far above the step of a file system's clock (4 to 10 ms).

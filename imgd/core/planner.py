@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from cgi_worker.wire.facts import Facts, Source
-from cgi_worker.wire.recipe import Recipe, choose_hdu, parse_recipe, picture_recipe
+from cgi_worker.wire.facts import Facts, Hdu, Source
+from cgi_worker.wire.recipe import Recipe, parse_recipe, picture_recipe
 from cgi_worker.wire.view import View, ViewError
 from imgd.core.pool import capacity_for
-from imgd.errors import BadRequest, PlanTooBig
+from imgd.errors import BadFrame, BadRequest, PlanTooBig
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +34,31 @@ def plan_parse(source: Source, limits: PlanLimits, result: int = FACTS_RESULT) -
 def plan_picture(view: View, facts: Facts, source: Source, limits: PlanLimits) -> Recipe:
     """Plan a picture of a frame whose facts are known.
 
-    Raises  BadRequest if the frame cannot satisfy the view; PlanTooBig if it could never fit.
+    Raises  BadRequest if the frame cannot satisfy the view; BadFrame if it can satisfy none; PlanTooBig if it could
+            never fit.
     """
+    wanted = facts.default_hdu if view.hdu is None else view.hdu
+    for hdu in facts.hdus:
+        if wanted in (None, hdu.index):
+            _check_claim(hdu, limits)
     try:
-        hdu = choose_hdu(view, facts)
-        if hdu.height_px * hdu.width_px > limits.pixels_max:
-            megapixels = hdu.height_px * hdu.width_px / 1e6
-            raise PlanTooBig(
-                f"HDU {hdu.index} claims {hdu.width_px} x {hdu.height_px} pixels ({megapixels:.0f} Mpx);"
-                f" the limit is {limits.pixels_max / 1e6:.0f} Mpx a plane"
-            )
         recipe = picture_recipe(view, facts, source)
     except ViewError as error:
+        if error.parameter == "frame":  # Not what was asked for is wrong, but the file.
+            raise BadFrame(error.text, error.parameter) from error
         raise BadRequest(error.text, error.parameter) from error
     _check_size(recipe, limits)
     return recipe
+
+
+def _check_claim(hdu: Hdu, limits: PlanLimits) -> None:
+    """Refuse an image by what its header claims, whether or not the file holds it."""
+    if hdu.kind in ("image", "compressed") and hdu.shape and hdu.height_px * hdu.width_px > limits.pixels_max:
+        megapixels = hdu.height_px * hdu.width_px / 1e6
+        raise PlanTooBig(
+            f"HDU {hdu.index} claims {hdu.width_px} x {hdu.height_px} pixels ({megapixels:.0f} Mpx);"
+            f" the limit is {limits.pixels_max / 1e6:.0f} Mpx a plane"
+        )
 
 
 def _check_size(recipe: Recipe, limits: PlanLimits) -> None:

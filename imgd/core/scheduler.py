@@ -23,7 +23,7 @@ from imgd.core.events import (
 )
 from imgd.core.jobs import Job, Phase, Survey, Worker, survey
 from imgd.core.ledger import Ledger, Limits
-from imgd.core.pool import Pool, Segment, State
+from imgd.core.pool import Pool, Segment, State, capacity_for
 from imgd.core.queue import Queue
 from imgd.model import Crashed, Refused, Superseded
 
@@ -161,6 +161,8 @@ class Scheduler:
 
     def _submit(self, event: Submitted) -> None:
         assert event.job not in self.jobs, "a job was submitted twice"
+        need = sum(capacity_for(buffer.size_bytes) for buffer in event.recipe.buffers)
+        assert need <= self.pool.budget_bytes, "the planner refuses what could never fit"
         ledger = self._ledger
         ledger.pass_time(event.at_s)
         ledger.totals["submitted"] += 1

@@ -1,23 +1,8 @@
 """What the engine answers with, and what it needs to be told: the seam between floors 2 and 3."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
-
-from cgi_worker.wire.facts import Source
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSource:
-    """A frame found beneath its root: an O_PATH descriptor (it reads nothing, blocks on nothing) and its identity."""
-
-    path_fd: int
-    source: Source
-
-
-Resolve = Callable[[str], AbstractAsyncContextManager[OpenSource]]
-"""Find a frame by name; the descriptor is open inside the `with`. Raises BadRequest, NoSuchFrame or NotYours."""
 
 
 @dataclass(frozen=True, slots=True)

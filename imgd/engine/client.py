@@ -11,10 +11,9 @@ import trio
 
 from cgi_worker.wire.recipe import Recipe
 from imgd.core.events import JobId, Released, Submitted, TellEnd, TellGrowth, Withdrawn, WorkerId
-from imgd.engine.answer import OpenSource
 from imgd.engine.supervise import Errand, Floor
 from imgd.errors import WorkerLost
-from imgd.model import Asker, Outcome, Replied
+from imgd.model import Asker, OpenSource, Outcome, Replied
 
 CHUNK_BYTES: Final = 1 << 20  # Read at once: one body for a tile or a picture, bounded for an export.
 
@@ -30,6 +29,11 @@ class Client:
         self._segment = -1
         self._used_bytes = 0
         self._news = trio.Event()
+
+    @property
+    def writing(self) -> bool:
+        """True once a worker may have written some of the result where the job delivers."""
+        return self._floor.errands[self.job].writing
 
     @property
     def size_bytes(self) -> int | None:
@@ -66,15 +70,17 @@ class Client:
         """
         read = 0
         while True:
-            while read < self._used_bytes:
+            if self.outcome is not None and not isinstance(self.outcome, Replied):
+                # First of all: the segment is no longer leased to this job, and may hold something else by now.
+                raise WorkerLost("the picture broke off: its worker ended while it was being sent")
+            if read < self._used_bytes:
                 stop = min(self._used_bytes, read + CHUNK_BYTES)
                 yield self._floor.segments.read(self._segment, read, stop)
                 read = stop
-            if isinstance(self.outcome, Replied):
+            elif self.outcome is not None:
                 return
-            if self.outcome is not None:
-                raise WorkerLost("the picture broke off: its worker ended while it was being sent")
-            await self._next_news()
+            else:
+                await self._next_news()
 
     def whole(self) -> bytes:
         """Copy the whole result out; only after Replied."""

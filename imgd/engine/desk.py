@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
@@ -16,15 +17,18 @@ from imgd.model import Crashed, Outcome, Stopped, TimedOut
 
 log = logging.getLogger("imgd.worker")
 
-DISMISS_LIMIT_S = 5.0  # A dismissed worker that has not exited by then is killed.
+DETACH_LIMIT_S: Final = 1.0  # Unmapping takes no time; who has done its steps and still holds on after this is killed.
+DISMISS_LIMIT_S: Final = 5.0  # A dismissed worker that has not exited by then is killed.
+SILENT_LIMIT_S: Final = 1.0  # So is one that has closed its socket: nothing more can come of it.
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A todo list with its descriptors, which stay the giver's."""
+    """A todo list with its descriptors, which stay the giver's; `on_sent` is called when it is on its way."""
 
     todo: Todo
     descriptors: tuple[int, ...]
+    on_sent: Callable[[], None]
 
 
 class Desk:
@@ -38,7 +42,7 @@ class Desk:
         self._limit = trio.CancelScope()
         self._talk = Talk()
         self._link: WorkerLink | None = None
-        self._early: Order | None = None  # Given before the worker was there.
+        self._early: Order | None = None  # Given before the worker was there, or, for nothing, after it was gone.
 
     def give(self, order: Order) -> None:
         """Send a todo list, now or as soon as the worker exists; its limit begins now."""
@@ -47,7 +51,7 @@ class Desk:
         if self._link is None:
             self._early = order
         else:
-            self._link.send(order.todo, order.descriptors)
+            self._send(self._link, order)
 
     def dismiss(self) -> None:
         """Tell the idle worker to exit."""
@@ -63,20 +67,22 @@ class Desk:
         with self._limit:
             try:
                 self._link = await fork()
-            except NoWorker:
-                return Crashed()
+            except NoWorker as error:
+                log.warning("worker %d was not started: %s", self._worker, error)
+                return Stopped()  # Nobody's fault: who waits for it tries again.
             try:
                 return await self._follow(self._link)
             finally:
+                link, self._link = self._link, None
                 with trio.CancelScope(shield=True):
-                    self._link.kill()
-                    await self._link.wait_exited()
-                self._link.close()
+                    link.kill()
+                    await link.wait_exited()
+                link.close()
         return TimedOut(self._limit_s)
 
     async def _follow(self, link: WorkerLink) -> Outcome:
         if self._early is not None:
-            link.send(self._early.todo, self._early.descriptors)
+            self._send(link, self._early)
             self._early = None
         try:
             while (message := await link.receive()) is not None:
@@ -85,18 +91,28 @@ class Desk:
         except WireError as error:
             log.warning("worker %d (pid %d) broke the protocol: %s", self._worker, link.pid, error)
             return Crashed()
-        await link.wait_exited()
+        with trio.move_on_after(SILENT_LIMIT_S) as patience:
+            await link.wait_exited()
+        if patience.cancelled_caught:
+            log.warning("worker %d (pid %d) closed its socket and lived on", self._worker, link.pid)
+            return Crashed()
         killed_by, exit_code = await link.exit_status()
         if killed_by is None and exit_code == 0 and self._talk.idle:
             return Stopped()
         log.warning("worker %d (pid %d) ended by signal %s, exit code %s", self._worker, link.pid, killed_by, exit_code)
         return Crashed(killed_by, exit_code)
 
+    def _send(self, link: WorkerLink, order: Order) -> None:
+        order.on_sent()
+        link.send(order.todo, order.descriptors)
+
     def _tell(self, message: FromWorker) -> None:
         if (event := event_of(self._worker, message)) is not None:
             self._report(event)
         if self._talk.idle:
             self._limit.deadline = math.inf
+        elif self._talk.detaching:
+            self._limit.deadline = min(self._limit.deadline, trio.current_time() + DETACH_LIMIT_S)
 
 
 def event_of(worker: WorkerId, message: FromWorker) -> Event | None:

@@ -1,6 +1,7 @@
 """Where workers come from: a template that is started again whenever it is lost."""
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,8 @@ log = logging.getLogger("imgd.engine")
 
 FORK_LIMIT_S: Final = 10.0  # A template that does not answer for so long is stuck; it is killed.
 BACKOFF_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0)  # Before each new start in a row; the last one repeats.
-NOTICE_LIMIT_S: Final = 0.1
+NOTICE_LIMIT_S: Final = 0.1  # A worker's end may be seen so much before its template's.
+LINGER_S: Final = 0.5  # Workers may be seen to die so long after their template.
 STEADY_S: Final = 10.0  # A template that lived so long ends the row.
 
 
@@ -36,7 +38,8 @@ class Forge:
         self._template: Template | None = None
         self._arrived = trio.Event()
         self._state = "the worker template is starting"
-        self._losses = 0
+        self._trouble = ""  # Why it had to be started again, until workers can be forked.
+        self._lost_at_s = -math.inf
         self._lost = trio.Event()
         self._starts = 0
         self._forked = 0
@@ -46,20 +49,15 @@ class Forge:
         """Empty when workers can be forked, else why not, in plain words."""
         return self._state
 
-    @property
-    def losses(self) -> int:
-        """Templates lost so far; workers die with theirs."""
-        return self._losses
-
-    async def lost_since(self, losses: int) -> bool:
-        """Tell whether a template was lost after `losses` was read; a worker's end is seen before its template's.
+    async def lost_since(self, at_s: float) -> bool:
+        """Tell whether a template was lost after this moment, or so shortly before that its workers still seemed alive.
 
         Blocks  at most NOTICE_LIMIT_S.
         """
         with trio.move_on_after(NOTICE_LIMIT_S):
-            while self._losses == losses:
+            while self._lost_at_s < at_s - LINGER_S:
                 await self._lost.wait()
-        return self._losses != losses
+        return self._lost_at_s >= at_s - LINGER_S
 
     def statistics(self) -> ForgeStatistics:
         """Count starts and forks."""
@@ -74,11 +72,12 @@ class Forge:
 
         Raises  NoWorker if the template is lost meanwhile.
         Blocks  while there is no template: the caller sets the limit.
+        Cancelled  once the template has answered, or is killed: else one that is stuck would never be found out.
         """
         while self._template is None:
             await self._arrived.wait()
         template = self._template
-        with trio.move_on_after(FORK_LIMIT_S):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + FORK_LIMIT_S):
             link = await template.fork(worker, _identity_of(owner))
             self._forked += 1
             return link
@@ -93,33 +92,34 @@ class Forge:
             await trio.sleep(BACKOFF_S[min(row, len(BACKOFF_S) - 1)])
             began_s = trio.current_time()
             self._starts += 1
+            trouble = "the worker template was lost"
             try:
                 await self._live()
-            except (NoWorker, WireError) as error:
-                log.error("the worker template could not be started: %s", error)
+            except (NoWorker, WireError, OSError) as error:
+                trouble = f"the worker template could not be started: {error}"
             row = 0 if trio.current_time() - began_s > STEADY_S else row + 1
-            self._say(f"the worker template was lost (start {self._starts}); it is being started again")
+            self._state = self._trouble = f"{trouble} (start {self._starts}); it is being started again"
+            log.error("%s", self._state)
 
     async def _live(self) -> None:
         async with open_template(self._settings, self._hear_warming) as template:
             self._template = template
-            self._say("")
+            self._state = self._trouble = ""
+            log.info("workers can be forked")
             self._arrived.set()
             try:
                 await template.wait_lost()
             finally:
                 self._template = None
                 self._arrived = trio.Event()
-                self._losses += 1
+                self._lost_at_s = trio.current_time()
                 self._lost.set()
                 self._lost = trio.Event()
 
     def _hear_warming(self, news: Warming) -> None:
-        self._say(f"preparing kernels, {news.done} of {news.total} ready: {news.what}")
-
-    def _say(self, state: str) -> None:
-        self._state = state
-        log.info("%s", state or "workers can be forked")
+        preparing = f"preparing kernels, {news.done} of {news.total} ready: {news.what}"
+        self._state = f"{self._trouble}: {preparing}" if self._trouble else preparing
+        log.info("%s", preparing)
 
 
 def _identity_of(owner: str) -> Identity:

@@ -30,6 +30,8 @@ def pidfd_of_peer(end: socket.socket, pid: int) -> int:
     """
     try:
         return end.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+    except ProcessLookupError:
+        raise
     except OSError:
         return os.pidfd_open(pid)  # Older kernels: the connection is fresh, its process has not been reaped yet.
 
@@ -40,15 +42,20 @@ class Guest:
     def __init__(self, floor: Floor, worker: WorkerId, end: socket.socket, pidfd: int) -> None:
         self.scope = trio.CancelScope()  # Cancelled by the core: nobody wants what the guest does.
         self._floor = floor
-        self._worker = worker
+        self.worker = worker
         self._socket = end
         self._pidfd = pidfd
         self._talk = Talk()
         self._drained = trio.Event()
+        self._gone = False
 
     def give(self, order: Order) -> None:
-        """Send the todo list; a guest that does not read it is killed."""
+        """Send the todo list; a guest that does not read it is killed. For nothing when it is gone already."""
+        if self._gone:
+            return
         self._talk.give(order.todo)
+        self._drained = trio.Event()
+        order.on_sent()
         if not seqpacket.send(self._socket, order.todo, order.descriptors):
             self.scope.cancel()
 
@@ -56,13 +63,20 @@ class Guest:
         """Do nothing: a guest leaves when it has its answer."""
 
     async def drained(self) -> None:
-        """Wait until the guest has finished its todo list and holds nothing any more."""
-        await self._drained.wait()
+        """Wait until the guest has finished its todo list, if it was given one, and holds nothing any more."""
+        while self._talk.todo is not None:
+            await self._drained.wait()
 
-    async def run(self, owner: str, limit_s: float) -> None:
-        """Follow the guest until it hangs up; its end is told to the core when it holds nothing any more."""
-        self._floor.desks[self._worker] = self
-        self._floor.inbox.put(WorkerJoined(self._worker, owner))
+    async def run(
+        self, owner: str, limit_s: float, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Follow the guest until it hangs up; its end is told to the core when it holds nothing any more.
+
+        It is started when it has joined: jobs for it may be submitted from then on.
+        """
+        self._floor.desks[self.worker] = self
+        self._floor.inbox.put(WorkerJoined(self.worker, owner))
+        task_status.started()
         outcome: Outcome = Crashed()
         try:
             with self.scope, trio.move_on_after(limit_s):
@@ -71,8 +85,8 @@ class Guest:
             if self._talk.held:
                 with trio.CancelScope(shield=True):
                     await self._wait_gone()
-            del self._floor.desks[self._worker]
-            self._floor.inbox.put(WorkerEnded(self._worker, outcome))
+            self._gone = True
+            self._floor.inbox.put(WorkerEnded(self.worker, outcome))
 
     async def _follow(self) -> Outcome:
         try:
@@ -85,7 +99,7 @@ class Guest:
                 if isinstance(message, Ask):
                     raise WireError("a second question")
                 self._talk.hear(message)
-                if (event := event_of(self._worker, message)) is not None:
+                if (event := event_of(self.worker, message)) is not None:
                     self._floor.inbox.put(event)
                 if self._talk.todo is None:
                     self._drained.set()

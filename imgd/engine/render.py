@@ -1,10 +1,11 @@
 """Render: the one facade that the web calls. From a view to bytes, whatever it takes in between."""
 
 import hashlib
+import itertools
 import signal
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +20,7 @@ from imgd.core.events import Event
 from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, plan_parse, plan_picture
 from imgd.core.scheduler import Limits, Scheduler
 from imgd.core.story import Story
-from imgd.engine.answer import OpenSource, Qualified, Resolve
+from imgd.engine.answer import Qualified
 from imgd.engine.client import Client, Delivery, open_job
 from imgd.engine.forge import Forge
 from imgd.engine.inbox import Inbox
@@ -27,8 +28,21 @@ from imgd.engine.segments import Segments
 from imgd.engine.supervise import EVENTS_MAX, Floor, supervise
 from imgd.engine.workers import TemplateSettings
 from imgd.errors import BadFrame, BrokeOff, Busy, Gone, NotYours, PlanTooBig, WorkerLost, WorkerTimedOut
-from imgd.model import Asker, Crashed, Failed, Outcome, Refused, Replied, Stopped, Superseded, TimedOut
+from imgd.model import (
+    Asker,
+    Crashed,
+    Failed,
+    OpenSource,
+    Outcome,
+    Refused,
+    Replied,
+    Resolve,
+    Stopped,
+    Superseded,
+    TimedOut,
+)
 
+TEMPLATE_RETRY_S: Final = 5.0
 TRIES_MAX: Final = 4  # A frame that changes under the worker, or a lost template, is tried again; then it is told.
 
 
@@ -97,6 +111,7 @@ class Engine:
         self._limits = PlanLimits(settings.budget_bytes, settings.pixels_max)
         self._facts: OrderedDict[Source, Facts] = OrderedDict()
         self._facts_max = settings.facts_max
+        self._salts = itertools.count(1)
 
     @property
     def floor(self) -> Floor:
@@ -186,18 +201,10 @@ class Engine:
                 facts = await self._learn(found, asker, last)
                 if facts is None:
                     continue
-                recipe = plan_picture(view, facts, found.source, self._limits)
-                async with open_job(self._floor, delivered(recipe, head), asker, found, delivery) as client:
-                    outcome = await client.ended()
-            match outcome:
-                case Replied():
-                    return
-                case Failed(code="changed") if not last:
-                    pass  # Nothing was written: the picture was not finished.
-                case Crashed() | TimedOut() | Stopped() if self._floor.is_ready(recipe):
-                    raise BrokeOff("the worker was lost while it was writing the answer")
-                case _:
-                    raise_outcome(outcome)
+                recipe = delivered(plan_picture(view, facts, found.source, self._limits), head)
+                async with open_job(self._floor, recipe, asker, found, delivery) as client:
+                    if await self._succeeds(client, last, whole=True):
+                        return
 
     async def _learn(self, found: OpenSource, asker: Asker, last: bool) -> Facts | None:
         """Tell what a frame holds, from memory or from a parse; None if it is worth another try."""
@@ -205,14 +212,17 @@ class Engine:
         if facts is not None:
             self._facts.move_to_end(found.source)
             return facts
-        recipe = plan_parse(found.source, self._limits, FACTS_RESULT)
-        async with open_job(self._floor, recipe, asker, found) as client:
-            if not await self._succeeds(client, last, whole=True):
-                return None
-            try:
-                facts = decode_facts(client.whole())
-            except msgspec.MsgspecError as error:
-                raise WorkerLost("the frame's facts came back unreadable") from error
+        # Facts that are unreadable stay under their key: a second parse goes under one that is never used again.
+        for source in (found.source, msgspec.structs.replace(found.source, salt=-next(self._salts))):
+            recipe = plan_parse(source, self._limits, FACTS_RESULT)
+            async with open_job(self._floor, recipe, asker, found) as client:
+                if not await self._succeeds(client, last, whole=True):
+                    return None
+                with suppress(msgspec.MsgspecError, RecursionError):
+                    facts = decode_facts(client.whole())
+                    break
+        else:
+            raise WorkerLost("the frame's facts came back unreadable")
         if found.source.salt == 0:
             self._facts[found.source] = facts
             while len(self._facts) > self._facts_max:
@@ -224,17 +234,21 @@ class Engine:
 
         Raises  ImgdError for an outcome that a further try would not change, and for any at the last try.
         """
-        losses = self._forge.losses
+        began_s = trio.current_time()
         outcome = await client.ended() if whole else await client.begun()
         match outcome:
             case None | Replied():
                 return True
+            case _ if client.writing:
+                raise BrokeOff("the worker was lost while it was writing the answer")
             case Stopped() | Failed(code="changed") if not last:
                 return False
             case Crashed(signal=signal.SIGBUS) if not last:
                 return False  # The file was cut while it was being read.
-            case Crashed() if not last and await self._forge.lost_since(losses):
+            case Crashed() if not last and await self._forge.lost_since(began_s):
                 return False
+            case Crashed() | TimedOut() | Stopped() if self._forge.state:
+                raise Busy(self._forge.state, TEMPLATE_RETRY_S)
         raise_outcome(outcome)
         return False
 
@@ -257,6 +271,8 @@ def raise_outcome(outcome: Outcome) -> None:
             raise BadFrame(text)
         case TimedOut(limit_s):
             raise WorkerTimedOut(f"it took longer than the limit of {limit_s:g} s, and was stopped")
+        case Crashed(signal=signal.SIGBUS):
+            raise Busy("the frame was cut short while it was being read; try again in a moment", 1.0)
         case Crashed():
             raise WorkerLost("the worker that was decoding this frame crashed; the frame may be broken")
         case Superseded():
@@ -297,4 +313,5 @@ async def open_engine(settings: Settings, resolve: Resolve, template: TemplateSe
                 working.cancel_scope.cancel()
             forging.cancel_scope.cancel()
     finally:
+        floor.close()
         segments.close()

@@ -10,7 +10,6 @@ from typing import Final, Protocol
 import trio
 
 from cgi_worker.wire.packets import Lent, Todo
-from cgi_worker.wire.recipe import Recipe
 from imgd.core.events import (
     Command,
     CreateSegment,
@@ -23,13 +22,13 @@ from imgd.core.events import (
     KillWorker,
     PunchSegment,
     Released,
+    StageDone,
     TellEnd,
     TellGrowth,
     Ticked,
     WorkerEnded,
     WorkerId,
 )
-from imgd.core.pool import State
 from imgd.core.scheduler import Scheduler
 from imgd.core.story import Story
 from imgd.engine.desk import Desk, Order
@@ -49,13 +48,19 @@ EVENTS_MAX: Final = 100_000  # Clients and workers together cannot have more on 
 class Errand:
     """What the shell keeps for a job: descriptors for its worker (its own copies), and where to tell its client.
 
-    tell  is called for each TellGrowth and for the one TellEnd.
+    tell     is called for each TellGrowth and for the one TellEnd.
+    writing  True from when a worker may be writing where the job delivers: it cannot be taken back, nor tried again.
     """
 
     source: str  # Source identity as JSON.
     tell: Callable[[TellGrowth | TellEnd], None]
     source_fd: int = -1
     sink_fd: int = -1
+    writing: bool = False
+
+    def note_writing(self) -> None:
+        """Note that a worker has been told to write where the job delivers, and nothing else before."""
+        self.writing = True
 
     def close(self) -> None:
         """Close the descriptors."""
@@ -100,10 +105,18 @@ class Floor:
             self.leaving.discard(job)
             self.errands.pop(job).close()
 
-    def is_ready(self, recipe: Recipe) -> bool:
-        """True when a recipe's result is finished."""
-        segment = self.core.pool.find(recipe.buffers[recipe.result].key)
-        return segment is not None and segment.state is State.READY
+    def close(self) -> None:
+        """Close what is kept for all jobs: nobody carries them out any more."""
+        while self.errands:
+            self.errands.popitem()[1].close()
+
+    def notice(self, event: Event) -> None:
+        """See, before the core hears it, that a worker goes on to the step that delivers."""
+        match event:
+            case StageDone(worker_id) if (worker := self.core.workers.get(worker_id)) is not None:
+                job, rest = worker.job, worker.given[1:]
+                if job is not None and len(rest) == 1 and not job.recipe.stages[rest[0]].outputs:
+                    self.errands[job.id].note_writing()
 
     def order(self, command: GiveTodo) -> Order:
         """Write a todo list for a worker, with the descriptors that it needs and no more."""
@@ -123,7 +136,11 @@ class Floor:
         self._todos += 1
         source = errand.source if needs_source else ""
         todo = Todo(self._todos, command.stages, lent, source, needs_source, has_sink, self.threads)
-        return Order(todo, tuple(descriptors))
+        return Order(todo, tuple(descriptors), _nothing if command.stages[0].outputs else errand.note_writing)
+
+
+def _nothing() -> None:
+    """Nothing is to be noted."""
 
 
 async def supervise(floor: Floor) -> None:
@@ -137,21 +154,33 @@ async def supervise(floor: Floor) -> None:
         workers.start_soon(_tick, inbox)
         while True:
             event = await inbox.take()
-            commands = core.handle(event)
-            floor.story.tell(event, commands)
-            for command in commands:
+            floor.notice(event)
+            for command in _handle(floor, event):
                 if isinstance(command, ForkWorker):
                     desk = Desk(command.worker, inbox.put, floor.step_limit_s)
                     floor.desks[command.worker] = desk  # Here, not in the task: KillWorker may beat it.
                     workers.start_soon(_run_worker, floor, desk, command)
                 else:
                     _carry_out(floor, command)
-            if isinstance(event, Released):
-                floor.leaving.add(event.job)
+            match event:
+                case Released(job):
+                    floor.leaving.add(job)
+                case WorkerEnded(worker):
+                    del floor.desks[worker]  # Not before: the core may have given it a todo list meanwhile.
             floor.sweep()
             handled += 1
             if handled % CHECK_ALL_EVERY == 0:
                 core.check_all()
+
+
+def _handle(floor: Floor, event: Event) -> list[Command]:
+    """Let the core apply an event; the story has it even if that fails."""
+    commands: list[Command] = []
+    try:
+        commands = floor.core.handle(event)
+    finally:
+        floor.story.tell(event, commands)
+    return commands
 
 
 def _carry_out(floor: Floor, command: Command) -> None:
@@ -164,9 +193,9 @@ def _carry_out(floor: Floor, command: Command) -> None:
             floor.segments.destroy(segment)
         case GiveTodo(worker):
             floor.desks[worker].give(floor.order(command))
-        case KillWorker(worker) if worker in floor.desks:
+        case KillWorker(worker):
             floor.desks[worker].scope.cancel()
-        case DismissWorker(worker) if worker in floor.desks:
+        case DismissWorker(worker):
             floor.desks[worker].dismiss()
         case TellGrowth(job) | TellEnd(job):
             floor.errands[job].tell(command)
@@ -178,7 +207,6 @@ async def _run_worker(floor: Floor, desk: Desk, command: ForkWorker) -> None:
         with desk.scope:
             outcome = await desk.run(partial(floor.fork, command.worker, command.owner))
     finally:
-        del floor.desks[command.worker]
         floor.inbox.put(WorkerEnded(command.worker, outcome))  # Sync, so it gets through while we are being cancelled.
 
 

@@ -1,5 +1,6 @@
 """The CGI socket: programs that a web server starts ask here about a UID or a view, and get a worker or a todo list."""
 
+import errno
 import logging
 import os
 import pwd
@@ -29,6 +30,10 @@ from imgd.web.query import read_pairs
 log = logging.getLogger("imgd.cgi")
 
 ASK_LIMIT_S: Final = 5.0  # A peer that has not asked by then is let go.
+ACCEPT_AGAIN_S: Final = 0.1  # After the system had no room for one more connection.
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED})
+_NOBODY: Final = Answer(499, "", "")  # For a CGI that has left: it is not read.
+_WRITTEN: Final = Answer(200, "", "")  # Nothing is left to be printed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,21 @@ async def serve_cgi(listener: socket.socket, desk: CgiDesk, connections_max: int
     async with trio.open_nursery() as nursery:
         while True:
             await places.acquire_on_behalf_of(token := object())
-            end, _ = await listening.accept()
+            end = await _accept(listening)
             guests += 1
             nursery.start_soon(_attend, end, desk, -guests, (places, token))
+
+
+async def _accept(listening: "trio.socket.SocketType") -> "trio.socket.SocketType":
+    while True:
+        try:
+            end, _ = await listening.accept()
+            return end
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            log.error("cannot accept a CGI's connection: %s", error.strerror)
+            await trio.sleep(ACCEPT_AGAIN_S)
 
 
 async def _attend(
@@ -109,47 +126,65 @@ async def _answer_one(raw: socket.socket, desk: CgiDesk, worker: int) -> None:
 
 async def _reply(raw: socket.socket, desk: CgiDesk, ask: Ask, who: tuple[int, int, int]) -> Answer:
     """Answer one question; by the time this returns a worker, or the CGI itself, has written the picture."""
-    try:
-        view, asker = _wanted(desk.sessions, ask.query)
-        known = await desk.engine.qualify(view, asker)
-        if matches(ask.if_none_match, known.etag):
-            return Answer(304, _head(304, known), "")
-        if ask.head_only:
-            return Answer(200, _head(200, known).replace("Content-Length: {bytes}\r\n", ""), "")
-    except ImgdError as error:
-        return _problem(error)
-    answer = Answer(499, "", "")  # Stays if the CGI leaves: nobody reads it.
+    worker, sink_fd, pidfd = who
+    answer, head = _NOBODY, ""
     try:
         async with trio.open_nursery() as nursery:
-            if ask.hand_over:
-                nursery.start_soon(_cancel_when_gone, raw, nursery.cancel_scope)
-                await desk.engine.deliver(view, asker, _head(200, known), Delivery(sink_fd=who[1]))
+            nursery.start_soon(_cancel_when_gone, raw, nursery.cancel_scope)
+            view, asker = _wanted(desk.sessions, ask.query)
+            known = await desk.engine.qualify(view, asker)
+            if matches(ask.if_none_match, known.etag):
+                answer = Answer(304, _head(304, known), "")
+            elif ask.head_only:
+                answer = Answer(200, _head(200, known).replace("Content-Length: {bytes}\r\n", ""), "")
             else:
-                guest = Guest(desk.engine.floor, who[0], raw, who[2])
-                nursery.start_soon(_follow, guest, asker.owner, desk.limit_s, nursery.cancel_scope)
-                await desk.engine.deliver(view, asker, _head(200, known), Delivery(worker=who[0]))
-                await guest.drained()
-            answer = Answer(200, "", "")
+                head = _head(200, known)
+                if ask.hand_over:
+                    await desk.engine.deliver(view, asker, head, Delivery(sink_fd=sink_fd))
+                    answer = _WRITTEN
             nursery.cancel_scope.cancel()
-    except* BrokeOff as broken:
-        log.warning("a CGI's answer broke off: %s", broken.exceptions[0])
-        answer = Answer(500, "", "")
+        if head and not ask.hand_over:
+            guest = Guest(desk.engine.floor, worker, raw, pidfd)
+            answer = await _lend(guest, desk, (view, asker), head)
     except* ImgdError as errors:
-        first = errors.exceptions[0]
-        assert isinstance(first, ImgdError)
-        answer = _problem(first)
+        answer = _failure(errors.exceptions[0])
+    return answer
+
+
+async def _lend(guest: Guest, desk: CgiDesk, wanted: tuple[View, Asker], head: str) -> Answer:
+    """Let the CGI make and write the picture itself; answer when it holds nothing of ours any more."""
+    answer = _NOBODY
+    view, asker = wanted
+    async with trio.open_nursery() as nursery:
+
+        async def follow(task_status: trio.TaskStatus[None]) -> None:
+            await guest.run(asker.owner, desk.limit_s, task_status)
+            nursery.cancel_scope.cancel()
+
+        await nursery.start(follow)
+        try:
+            await desk.engine.deliver(view, asker, head, Delivery(worker=guest.worker))
+            answer = _WRITTEN
+        except ImgdError as error:
+            answer = _failure(error)
+        await guest.drained()  # Whatever came of it: it is killed if it leaves this scope with anything in its hands.
+        nursery.cancel_scope.cancel()
     return answer
 
 
 async def _cancel_when_gone(raw: socket.socket, answering: trio.CancelScope) -> None:
-    """A CGI that has handed over says nothing more: whatever can be read is its end."""
+    """A CGI that waits says nothing: whatever can be read is its end."""
     await trio.lowlevel.wait_readable(raw)
     answering.cancel()
 
 
-async def _follow(guest: Guest, owner: str, limit_s: float, answering: trio.CancelScope) -> None:
-    await guest.run(owner, limit_s)
-    answering.cancel()
+def _failure(error: BaseException) -> Answer:
+    """Put an error into an answer, unless part of the picture is out already."""
+    assert isinstance(error, ImgdError)
+    if isinstance(error, BrokeOff):
+        log.warning("a CGI's answer broke off: %s", error.text)
+        return Answer(500, "", "")
+    return _problem(error)
 
 
 def _wanted(sessions: Sessions, query: str) -> tuple[View, Asker]:

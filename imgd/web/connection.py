@@ -16,15 +16,16 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BufferCompleteError, H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
-from hypercorn.protocol.ws_stream import WebsocketBuffer, WSStream
+from hypercorn.protocol.ws_stream import FrameTooLargeError, WebsocketBuffer, WSStream
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import EventWrapper, WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
-from hypercorn.utils import FrameTooLargeError, parse_socket_addr
+from hypercorn.utils import parse_socket_addr
 from wsproto.events import Message
 
 PIECE_BYTES: Final = 65_536
+REFUSED_LEAVES_S: Final = 5.0
 _DEFLATE: Final = b"sec-websocket-extensions"
 _PEEK_AGAIN_S: Final = 0.25
 _TCP_ESTABLISHED: Final = 1  # The first byte of TCP_INFO; any other state: one side has ended it.
@@ -74,6 +75,14 @@ class Connection(TCPServer):
         await self._close()  # Before the cancelling: a write under way ends by this alone.
         self._life.cancel()
 
+    def leave_soon(self) -> None:
+        """Give the client a moment to take our refusal and leave; then end it."""
+        self._task_group.spawn(self._leave_later)
+
+    async def _leave_later(self) -> None:
+        await trio.sleep(REFUSED_LEAVES_S)
+        await self.leave()
+
     def has_left(self) -> bool:
         """Tell whether the client has ended its side, as far as the kernel shows it without reading."""
         if self._socket.fileno() < 0:
@@ -121,8 +130,8 @@ class _Protocol(ProtocolWrapper):
 
     def __init__(self, *parts: Any, connection: Connection) -> None:
         super().__init__(*parts)
-        self.protocol = _Http1(*self._parts())
-        self.protocol.can_read = _WatchedPause(connection)
+        self._connection = connection
+        self.protocol = _Http1(*self._parts(), connection=connection)
 
     def _parts(self) -> tuple[Any, ...]:
         return (
@@ -135,12 +144,12 @@ class _Protocol(ProtocolWrapper):
         try:
             await self.protocol.handle(event)
         except H2ProtocolAssumedError as assumed:
-            self.protocol = _Http2(*self._parts())
+            self.protocol = _Http2(*self._parts(), connection=self._connection)
             await self.protocol.initiate()
             if assumed.data:
                 await self.protocol.handle(RawData(data=assumed.data))
         except H2CProtocolRequiredError as required:
-            self.protocol = _Http2(*self._parts())
+            self.protocol = _Http2(*self._parts(), connection=self._connection)
             await self.protocol.initiate(required.headers, required.settings)
             if required.data:
                 await self.protocol.handle(RawData(data=required.data))
@@ -169,6 +178,11 @@ class _WatchedPause(EventWrapper):
 class _Http1(H11Protocol):
     """HTTP/1.1, and websockets without compression (its tables would take 300 kB for each idle one)."""
 
+    def __init__(self, *parts: Any, connection: Connection) -> None:
+        super().__init__(*parts)
+        self._connection = connection
+        self.can_read = _WatchedPause(connection)
+
     async def _create_stream(self, request: h11.Request) -> None:
         headers = [(name, value) for name, value in request.headers if name != _DEFLATE]
         if len(headers) < len(request.headers):
@@ -177,14 +191,15 @@ class _Http1(H11Protocol):
             )
         await super()._create_stream(request)
         if isinstance(self.stream, WSStream):
-            self.stream.buffer = _BoundedMessage(self.config.websocket_max_message_size)
+            self.stream.buffer = _BoundedMessage(self.config.websocket_max_message_size, self._connection)
 
 
 class _Http2(H2Protocol):
     """HTTP/2, where an answer that broke off resets its stream, so that nobody waits for its end."""
 
-    def __init__(self, *parts: Any) -> None:
+    def __init__(self, *parts: Any, connection: Connection) -> None:
         super().__init__(*parts)
+        self._connection = connection
         self.stream_buffers = _Buffers()
 
     async def stream_send(self, event: StreamEvent) -> None:
@@ -208,7 +223,7 @@ class _Http2(H2Protocol):
         await super()._create_stream(request)
         stream = self.streams.get(request.stream_id)
         if isinstance(stream, WSStream):
-            stream.buffer = _BoundedMessage(self.config.websocket_max_message_size)
+            stream.buffer = _BoundedMessage(self.config.websocket_max_message_size, self._connection)
 
 
 class _Buffers(dict[int, StreamBuffer]):
@@ -243,11 +258,27 @@ class _BoundedBuffer(StreamBuffer):
 
 
 class _BoundedMessage(WebsocketBuffer):
-    """A message that is too large is refused (close code 1009); hypercorn alone would go on collecting it."""
+    """A message that is too large is refused (close code 1009), and what comes of it after that is thrown away.
+
+    Hypercorn alone would go on collecting it, and would miss the client's answer when that comes in one piece with it.
+    """
+
+    def __init__(self, max_length: int, connection: Connection) -> None:
+        super().__init__(max_length)
+        self._connection = connection
+        self._refused = False
 
     def extend(self, event: Message[Any]) -> None:
+        """Add a part of a message.
+
+        Raises  FrameTooLargeError the first time that it is too much; the client then has some time to leave by itself.
+        """
+        if self._refused:
+            return
         try:
             super().extend(event)
         except FrameTooLargeError:
+            self._refused = True
             self.value = None
+            self._connection.leave_soon()
             raise

@@ -5,7 +5,6 @@ symbols: the key that was written, and words that only its writer said.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from cgi_worker.wire.recipe import Recipe
 from imgd.core.events import (
@@ -36,71 +35,7 @@ from imgd.core.events import (
 )
 from imgd.core.scheduler import Limits, Scheduler
 from imgd.model import Asker, Crashed, Failed, Outcome, Refused, Replied, Stopped, Superseded, TimedOut
-
-
-@dataclass
-class Memory:
-    """A segment as the kernel sees it: pages, and whose bytes may lie in them."""
-
-    capacity_bytes: int
-    resident_bytes: int
-    mapped_by: set[WorkerId] = field(default_factory=set)
-    bytes_of: str = ""  # Owner whose bytes may be found in it.
-    key: str = ""
-    finished: bool = False
-    used_bytes: int = 0
-    words: str = ""
-
-
-@dataclass
-class Process:
-    """A worker as the kernel sees it, and the todo list that it was given."""
-
-    owner: str
-    external: bool = False
-    todo: GiveTodo | None = None
-    stage: int = 0
-    failed: bool = False
-    killed: bool = False
-    dismissed: bool = False
-    lists: int = 0
-    maps: set[SegmentId] = field(default_factory=set)
-
-    @property
-    def works(self) -> bool:
-        """True while it has a stage to do and has not been stopped."""
-        return self.todo is not None and not self.failed and not self.killed and self.stage < len(self.todo.stages)
-
-    def unfinished(self) -> dict[str, SegmentId]:
-        """Find the buffers that it is still to make, by key."""
-        if self.todo is None or not self.works:
-            return {}
-        loans = [self.todo.loans[o] for s in self.todo.stages[self.stage :] for o in s.outputs if o >= 0]
-        return {self.todo.recipe.buffers[loan.buffer].key: loan.segment for loan in loans}
-
-
-@dataclass
-class Client:
-    """Somebody who asked."""
-
-    asker: Asker
-    recipe: Recipe
-    at_s: float
-    worker: WorkerId | None = None
-    waits: bool = True
-    reads: SegmentId | None = None  # From the first growth until it left or gave back.
-    reads_bytes: int = 0
-
-    @property
-    def handed_over(self) -> bool:
-        return not self.recipe.stages[-1].outputs
-
-    @property
-    def result_key(self) -> str:
-        return self.recipe.buffers[self.recipe.result].key
-
-    def leave(self) -> None:
-        self.waits, self.reads = False, None
+from tests.core.parties import Client, Memory, Process
 
 
 class World:
@@ -115,6 +50,7 @@ class World:
         self.clients: dict[JobId, Client] = {}  # All there ever were.
         self.ended: dict[JobId, Outcome] = {}
         self.seen: set[SegmentId] = set()
+        self.commands: list[Command] = []  # Of the latest event.
         self.now_s = 0.0
         self._said = 0
 
@@ -187,6 +123,11 @@ class World:
         process.stage += 1
         self._tell(StageDone(worker, process.stage - 1, tuple(used), words))
 
+    def work(self, worker: WorkerId) -> None:
+        """Let a worker do the rest of its todo list and detach everything."""
+        while worker in self.processes and self.processes[worker].todo is not None:
+            self.advance(worker)
+
     def detachable(self, process: Process) -> list[SegmentId]:
         """List what a worker may detach already, because no later stage uses it."""
         assert process.todo is not None
@@ -215,8 +156,8 @@ class World:
     # Commands, carried out one by one
 
     def _tell(self, event: Event, process: Process | None = None, lost: dict[str, SegmentId] | None = None) -> None:
-        commands = self.core.handle(event)
-        for command in commands:
+        self.commands = self.core.handle(event)
+        for command in self.commands:
             self._carry_out(event, command, process, lost or {})
             assert sum(memory.resident_bytes for memory in self.memory.values()) <= self.budget_bytes
         self.core.check_all()
@@ -368,21 +309,23 @@ class World:
                 late = isinstance(event, Ticked) and self.now_s - client.at_s > self.limits.memory_wait_s
                 full = isinstance(event, Submitted) and event.job == told.job and waiting >= self.limits.queue_max
                 assert late or full, "refused without need"
-            case Failed() | Crashed() | TimedOut():
-                self._check_loss(event, told, client, lost_by, lost)
-            case Stopped():
-                assert isinstance(event, WorkerEnded) and client.worker == event.worker, "stopped under its client"
+            case Failed() | Crashed() | TimedOut() | Stopped():
+                self._check_loss(event, told, lost_by, lost)
 
-    def _check_loss(
-        self, event: Event, told: TellEnd, client: Client, lost_by: Process | None, lost: dict[str, SegmentId]
-    ) -> None:
-        """Somebody is told of a worker's failure: it is the one that it depended on."""
+    def _check_loss(self, event: Event, told: TellEnd, lost_by: Process | None, lost: dict[str, SegmentId]) -> None:
+        """Somebody is told of a worker's loss: it is the one that it depended on."""
+        client = self.clients[told.job]
         if isinstance(event, Submitted):
             assert event.job == told.job and event.worker not in self.processes and event.worker is not None
             return
-        assert isinstance(event, StageFailed | WorkerEnded) and told.outcome == event.outcome and lost_by is not None
+        assert isinstance(event, StageFailed | WorkerEnded) and lost_by is not None
         own = lost_by.todo is not None and lost_by.todo.job == told.job
-        assert own or client.worker == event.worker or any(b.key in lost for b in client.recipe.buffers)
+        if own or client.worker == event.worker:
+            assert told.outcome == event.outcome
+        else:
+            assert any(buffer.key in lost for buffer in client.recipe.buffers), "told of a stranger's loss"
+            guest = lost_by.external and isinstance(event, WorkerEnded)
+            assert told.outcome == (Stopped() if guest else event.outcome)
 
     # What must be so between two events
 
@@ -397,7 +340,9 @@ class World:
         if lost_by is not None and lost_by.todo is not None:
             assert not self.clients[lost_by.todo.job].waits, "its worker is lost, and it was not told"
         for client in waiting:
-            assert client.handed_over or client.result_key not in lost, "what it waited for is lost, and it was not told"
+            assert client.handed_over or client.result_key not in lost, (
+                "what it waited for is lost, and it was not told"
+            )
         busy = any(process.todo is not None or process.killed for process in self.processes.values())
         reading = any(client.reads is not None for client in self.clients.values())
         assert busy or reading or not waiting, "nothing happens, and somebody waits"

@@ -12,10 +12,13 @@ from imgd.core.scheduler import Limits
 from imgd.model import Asker, Crashed, Outcome, Stopped, TimedOut, Urgency
 from tests.core import recipes
 from tests.core.model import World
-from tests.core.profile import STEPS, histories
+from tests.core.profile import STEPS, run_counted
 
 T = TypeVar("T")
 PICK = st.integers(0, 1 << 16)
+ASKERS = st.builds(
+    Asker, st.sampled_from("ab"), st.sampled_from("xy"), st.sampled_from(["", "", "r"]), st.sampled_from(Urgency)
+)
 BUDGET_MIN = recipes.whole_bytes(recipes.picture(2, compressed=True))
 
 
@@ -43,24 +46,17 @@ class Clients(RuleBasedStateMachine):
         workers_max=st.integers(1, 3),
         workers_idle_max=st.integers(0, 2),
         lists_max=st.sampled_from([1, 2, 1000]),
-        queue_max=st.sampled_from([1, 3, 100]),
+        queue_max=st.sampled_from([2, 100, 100]),
         overtake_max=st.integers(0, 3),
     )
     def begin(self, budget_percent: int, queue_max: int, **limits: int) -> None:
         more = Limits(queue_max=queue_max, memory_wait_s=20.0, worker_idle_s=5.0, ageing_s=3.0, **limits)
         self.world = World(BUDGET_MIN * budget_percent // 100, more)
 
-    @rule(
-        pick=PICK,
-        owner=st.sampled_from("ab"),
-        session=st.sampled_from("xy"),
-        runner=st.sampled_from(["", "", "r"]),
-        urgency=st.sampled_from(Urgency),
-        again=st.sampled_from([1, 1, 1, 4]),
-    )
-    def submit(self, pick: int, owner: str, session: str, runner: str, urgency: Urgency, again: int) -> None:
+    @rule(pick=PICK, asker=ASKERS, again=st.sampled_from([1, 1, 1, 4]))
+    def submit(self, pick: int, asker: Asker, again: int) -> None:
         for _ in range(again):
-            self.world.submit(recipe_of(pick), Asker(owner, session, runner, urgency))
+            self.world.submit(recipe_of(pick), asker)
 
     @rule(pick=PICK, owner=st.sampled_from("ab"))
     def submit_for_stdout(self, pick: int, owner: str) -> None:
@@ -90,12 +86,31 @@ class Clients(RuleBasedStateMachine):
         self.world.leave(pick_from(there or list(self.world.clients), pick))
 
     @precondition(lambda self: self.world.processes)
-    @rule(pick=PICK, steps=st.integers(1, 6))
-    def advance(self, pick: int, steps: int) -> None:
+    @rule(pick=PICK, steps=st.integers(1, 8), grows=st.booleans())
+    def work(self, pick: int, steps: int, grows: bool) -> None:
+        """One worker does some of its stages, or all of them and detaches."""
+        busy = [w for w, process in self.world.processes.items() if process.todo is not None]
+        if not busy:
+            return
+        worker = pick_from(busy, pick)
         for _ in range(steps):
-            busy = [w for w, process in self.world.processes.items() if process.todo is not None]
-            if busy:
-                self.world.advance(pick_from(busy, pick), pick)
+            process = self.world.processes[worker]
+            if process.todo is None:
+                break
+            if grows and process.growing():
+                self.world.grow(worker)
+            self.world.advance(worker, pick)
+
+    @precondition(lambda self: self.world.processes)
+    @rule(steps=st.integers(1, 4))
+    def work_together(self, steps: int) -> None:
+        """All workers do a little; those that were told to go are gone."""
+        for worker, process in list(self.world.processes.items()):
+            if process.killed or process.dismissed:
+                self.world.end(worker, Stopped())
+            for _ in range(steps):
+                if worker in self.world.processes and process.todo is not None:
+                    self.world.advance(worker)
 
     @precondition(lambda self: self.world.processes)
     @rule(pick=PICK)
@@ -107,37 +122,27 @@ class Clients(RuleBasedStateMachine):
         if found:
             self.world.detach_early(pick_from(found, pick), pick >> 4)
 
-    def _working(self) -> list[WorkerId]:
-        """Workers that have a stage to do, also those killed whose last words are on their way."""
-        return [
-            worker for worker, process in self.world.processes.items()
-            if process.todo is not None and not process.failed and process.stage < len(process.todo.stages)
-        ]  # fmt: skip
-
     @precondition(lambda self: self.world.processes)
     @rule(pick=PICK)
     def grow(self, pick: int) -> None:
-        growing = [
-            worker for worker in self._working()
-            if (todo := self.world.processes[worker].todo) is not None
-            and max(todo.stages[self.world.processes[worker].stage].outputs[:1], default=-1) >= 0
-        ]  # fmt: skip
-        if growing:
+        if growing := [worker for worker, process in self.world.processes.items() if process.growing()]:
             self.world.grow(pick_from(growing, pick))
 
     @precondition(lambda self: self.world.processes)
     @rule(pick=PICK)
     def fail(self, pick: int) -> None:
-        if working := self._working():
-            self.world.fail(pick_from(working, pick))
+        """A step cannot be done; the words of a worker that was killed may still be on their way."""
+        if due := [worker for worker, process in self.world.processes.items() if process.due is not None]:
+            self.world.fail(pick_from(due, pick))
 
     @precondition(lambda self: self.world.processes)
     @rule(pick=PICK, outcome=st.sampled_from([Crashed(9), TimedOut(30.0)]))
     def die(self, pick: int, outcome: Outcome) -> None:
-        worker = pick_from(list(self.world.processes), pick)
-        self.world.end(worker, Stopped() if self.world.processes[worker].killed else outcome)
+        going = [worker for worker, process in self.world.processes.items() if process.killed or process.dismissed]
+        worker = pick_from(going if going and pick % 4 else list(self.world.processes), pick)
+        self.world.end(worker, Stopped() if worker in going else outcome)
 
-    @rule(seconds=st.sampled_from([0.0, 0.5, 4.0, 25.0]))
+    @rule(seconds=st.sampled_from([0.0, 0.5, 0.5, 4.0, 4.0, 25.0]))
     def tick(self, seconds: float) -> None:
         self.world.tick(seconds)
 
@@ -154,5 +159,5 @@ class Clients(RuleBasedStateMachine):
         self.world.check_empty()
 
 
-TestClients = Clients.TestCase
-TestClients.settings = histories(examples_long=int(__import__("os").environ.get("EX","2200")))
+def test_random_histories_of_clients_and_workers() -> None:
+    run_counted(Clients, "clients", steps_long=170_000)

@@ -111,7 +111,7 @@ class RunningDaemon:
         Raises  DaemonFailed with the log's end if it is not within `limit_s`.
         """
         with trio.move_on_after(limit_s):
-            while not is_so():  # noqa: ASYNC110  # Nobody tells us: the kernel is asked.
+            while not is_so():  # Nobody tells us: the kernel is asked.
                 await trio.sleep(0.01)
             return
         raise DaemonFailed(f"not so within {limit_s} s; now {self.census()}\n{_tail(self.folder)}")
@@ -122,7 +122,7 @@ class RunningDaemon:
         Raises  DaemonFailed with the log's end if that takes longer than `limit_s`.
         """
         with trio.move_on_after(limit_s):
-            while (answer := await self.get("/readyz")).status != 200:  # noqa: ASYNC110  # Another process is asked.
+            while (answer := await self.get("/readyz")).status != 200:  # Another process is asked.
                 await trio.sleep(0.05)
             return
         raise DaemonFailed(f"not ready within {limit_s} s: {answer.body!r}\n{_tail(self.folder)}")

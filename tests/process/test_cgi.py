@@ -8,24 +8,30 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
+from PIL import Image
 
+from cgi_worker import cgi_alone
+from cgi_worker.alone import render
+from cgi_worker.formats.fits import walk
 from cgi_worker.link import Link, close_all
-from cgi_worker.wire.packets import FROM_CGI, PACKET_BYTES_MAX, VERSION, Answer, Ask, Bye
-from tests.rig.bench import census
+from cgi_worker.source import source_of
+from cgi_worker.steps.parse import fit_facts
+from cgi_worker.wire.packets import FROM_CGI, PACKET_BYTES_MAX, VERSION, Answer, Ask, Bye, Failed, Hello, Lent, Todo
+from cgi_worker.wire.recipe import delivered, picture_recipe
+from cgi_worker.wire.talk import Talk
+from cgi_worker.wire.view import View
+from imgd.engine.segments import PAGE_BYTES, Segments
+from tests.frames.make import image_hdu, write
 
 Daemon = Callable[[Link, Ask, list[int]], None]
 CGI = [sys.executable, "-m", "cgi_worker.cli"]
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    before = census()
-    yield
-    assert census() == before
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -206,3 +212,88 @@ def test_a_stranger_gives_no_arguments(tmp_path: Path) -> None:
 def test_asking_does_not_wait_for_numpy() -> None:
     check = "import sys, cgi_worker.cli, cgi_worker.cgi; sys.exit(any(m in sys.modules for m in ('numpy', 'numba')))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("roots")
+    (place / "night" / "sub").mkdir(parents=True)
+    write(place / "night" / "sub" / "a b.fits", image_hdu(np.arange(4800, dtype=np.uint16).reshape(60, 80)))
+    (place / "night" / "text.fits").write_text("no frame")
+    write(place / "secret.fits", image_hdu(np.zeros((6, 8), np.uint8)))
+    (place / "night" / "out.fits").symlink_to(place / "secret.fits")
+    return place
+
+
+def test_without_a_daemon_it_works_alone_below_its_roots(roots: Path, tmp_path: Path) -> None:
+    given = {"IMGD_ROOTS": f"other=/nowhere:night={roots}/night", "IMGD_SOCKET": str(tmp_path / "nobody")}
+    query = "frame=night/sub/a+b.fits&size=40,&format=png"
+    code, head, body = run_alone(QUERY_STRING=query, **given)
+    assert (code, head["Status"], head["Content-Type"]) == (0, "200 OK", "image/png")
+    assert int(head["Content-Length"]) == len(body)
+    assert Image.open(BytesIO(body)).size == (40, 30)
+    assert len(head["ETag"]) == 34
+    for tag in (head["ETag"], f'"x", W/{head["ETag"]}', "*"):
+        code, again, nothing = run_alone(QUERY_STRING=query, HTTP_IF_NONE_MATCH=tag, **given)
+        assert (code, again, nothing) == (0, {"Status": "304 Not Modified", "ETag": head["ETag"]}, b"")
+    _, other, _ = run_alone(QUERY_STRING=query + "&quality=1", HTTP_IF_NONE_MATCH=head["ETag"], **given)
+    assert other["Status"] == "200 OK"
+    assert other["ETag"] != head["ETag"]
+    _, only, nothing = run_alone(QUERY_STRING=query, REQUEST_METHOD="HEAD", **given)
+    assert (only, nothing) == (head, b"")
+
+
+def test_what_it_refuses_alone(roots: Path) -> None:
+    given = {"IMGD_ROOTS": f"night={roots}/night"}
+    for frame in (
+        "secret.fits", "night", "night/", "night/missing", "night/../secret.fits", "night/sub/../text.fits",
+        "night/out.fits", "night//etc/passwd", f"night/{roots}/secret.fits", "/etc/passwd", "night/text.fits[0]",
+        "night/text.fits/below", "nowhere/a",
+    ):  # fmt: skip
+        with pytest.raises(cgi_alone.Refused) as refused:
+            cgi_alone.open_frame(View(frame), {"night": f"{roots}/night"})
+        assert refused.value.status == 404
+    check_problem(run_alone(QUERY_STRING="frame=night/out.fits", **given), 404, "frame")
+    check_problem(run_alone(QUERY_STRING="frame=night/a%00b", **given), 400, "frame")
+    check_problem(run_alone(QUERY_STRING="", **given), 400, "frame")
+    check_problem(run_alone(QUERY_STRING="frame", **given), 400)
+    check_problem(run_alone(QUERY_STRING="frame=night/text.fits&bin=2", **given), 400, "bin")
+    check_problem(run_alone(QUERY_STRING="frame=night/sub/a%20b.fits&hdu=7", **given), 400, "hdu")
+    check_problem(run_alone(QUERY_STRING="frame=night/text.fits", **given), 422, "frame")
+    check_problem(run_alone(QUERY_STRING="frame=night/sub", **given), 422, "frame")
+    check_problem(run_alone(QUERY_STRING="u=12345", **given), 503, "u")
+
+
+def test_it_does_the_todo_list_itself_when_told_to(roots: Path, tmp_path: Path) -> None:
+    """The daemon played here gives the real list for a picture, ending in the CGI's own standard output."""
+    path = roots / "night" / "sub" / "a b.fits"
+    path_fd = os.open(path, os.O_PATH)
+    source_fd = os.open(path, os.O_RDONLY)
+    view = View("f", format="png")
+    expected, _, _ = render(source_fd, view)
+    source = source_of(source_fd)
+    recipe = delivered(picture_recipe(view, fit_facts(walk(source_fd).facts), source), "Status: 200 OK\r\n\r\n")
+    os.close(source_fd)
+    segments = Segments()
+    for number, buffer in enumerate(recipe.buffers):
+        segments.create(number, -(-buffer.size_bytes // PAGE_BYTES) * PAGE_BYTES)
+    lent = tuple(Lent(buffer, number, True) for number, buffer in enumerate(recipe.buffers))
+    todo = Todo(3, recipe.stages, lent, msgspec.json.encode(source).decode(), True, False, 1)
+    talk = Talk()
+    talk.hear(Hello(VERSION, 0))
+    talk.give(todo)
+    with asked(tmp_path / "s", IMGD_CGI="attach") as (cgi, link, ask, _):
+        assert not ask.hand_over
+        link.send(todo, [path_fd, *(segments.writer_fd(number) for number in range(len(lent)))])
+        while not talk.idle:
+            received = link.receive(FROM_CGI)
+            assert received is not None
+            assert not isinstance(received[0], Ask)
+            assert not isinstance(received[0], Failed), received[0]
+            talk.hear(received[0])
+        link.send(Answer(200, "", ""))
+        out, err = cgi.communicate(timeout=20)
+        assert (cgi.returncode, err) == (0, b"")
+        assert parts(out)[1] == expected
+    os.close(path_fd)
+    segments.close()

@@ -87,8 +87,10 @@ def test_files_are_read_and_never_changed(tmp_path: Path) -> None:
         os.chdir(sys.argv[1])
         held = os.open("file", os.O_RDWR)
         pipe = os.pipe()
-        if not restrict_files(()):
+        rules = make_ruleset(())
+        if rules < 0:
             print("no Landlock"); sys.exit()
+        become(Identity(), Limits(ruleset_fd=rules))
         print(open("file").read(), os.listdir("."))
         tries = [
             lambda: open("file", "w"), lambda: open("new", "w"), lambda: os.mkdir("dir"), lambda: os.unlink("file"),
@@ -118,8 +120,10 @@ def test_files_are_read_only_where_they_may_be(tmp_path: Path) -> None:
         """
         roots, elsewhere = sys.argv[1] + "/roots", sys.argv[1] + "/elsewhere/below/file"
         before = os.open(elsewhere, os.O_PATH)
-        if not restrict_files((roots, roots + "/nowhere")):
+        rules = make_ruleset((roots, roots + "/nowhere"))
+        if rules < 0:
             print("no Landlock"); sys.exit()
+        become(Identity(), Limits(ruleset_fd=rules))
         print(open(roots + "/below/file").read(), os.listdir(roots))
         within = os.open(roots + "/below/file", os.O_PATH)
         print(open("/proc/self/fd/%d" % within).read())
@@ -137,6 +141,8 @@ def test_files_are_read_only_where_they_may_be(tmp_path: Path) -> None:
 def test_the_parents_end_is_the_childs_even_after_becoming_another(tmp_path: Path) -> None:
     become = f"Identity({NOBODY}, {NOBODY})" if os.geteuid() == 0 else "Identity()"
     printed = inside(f"""
+        import ctypes
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # Subreaper: the grandchild is ours to reap.
         ours, theirs = socket.socketpair()
         middle = os.fork()
         if middle == 0:
@@ -153,6 +159,7 @@ def test_the_parents_end_is_the_childs_even_after_becoming_another(tmp_path: Pat
         os.kill(middle, signal.SIGKILL)
         os.waitpid(middle, 0)
         print(ours.recv(9))
+        os.wait()
     """)
     assert printed == "b''"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from cgi_worker.process import source_of
+from cgi_worker.source import source_of
 from cgi_worker.wire.packets import Lent, Todo
 from cgi_worker.wire.recipe import Buffer, Deliver, Encode, Parse, Stage
 from imgd.engine.segments import Segments

@@ -6,12 +6,15 @@ Deliver writes head and input 0 to the sink.
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
 from typing import Final
 
+from cgi_worker.failure import StepFailed
 from cgi_worker.process import serve_with
-from cgi_worker.steps.work import Made, StepFailed, Work
+from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.recipe import Deliver, Encode, Parse, Stage
 
 WELL: Final = 1
@@ -32,6 +35,14 @@ _kept: list[object] = []
 def warm(report: Callable[[int, int, str], None]) -> None:
     """Pretend to warm."""
     report(0, 1, "nothing")
+
+
+def warm_compiling(report: Callable[[int, int, str], None]) -> None:
+    """Pretend to compile, as far as numba's statistics tell."""
+    report(0, 1, "compiling")
+    module = ModuleType("cgi_worker.kernels.pretended")
+    vars(module)["kernel"] = SimpleNamespace(stats=SimpleNamespace(cache_misses={"signature": 1}))
+    sys.modules[module.__name__] = module
 
 
 def serve(descriptor: int) -> None:

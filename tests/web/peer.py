@@ -2,11 +2,21 @@
 
 import socket
 import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import h2.config
 import h2.connection
 import h2.events
 import trio
+from trio_websocket import WebSocketConnection, wrap_client_stream
+
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+)
 
 
 async def connect(port: int) -> trio.SocketStream:
@@ -22,6 +32,24 @@ def reset(stream: trio.SocketStream) -> None:
     """Leave with a RST."""
     stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     stream.socket.close()
+
+
+@asynccontextmanager
+async def websocket(port: int) -> AsyncIterator[WebSocketConnection]:
+    """Open a websocket; its stream is closed for sure, however the other side ends it."""
+    async with await connect(port) as stream, trio.open_nursery() as nursery:
+        client = await wrap_client_stream(nursery, stream, f"127.0.0.1:{port}", "/live")
+        yield client
+        with trio.move_on_after(1):
+            await client.aclose()
+        nursery.cancel_scope.cancel()
+
+
+async def upgrade(port: int, path: str, *headers: str) -> bytes:
+    """Ask for a websocket; return the head of what is answered."""
+    async with await connect(port) as stream:
+        await stream.send_all(request(path, *UPGRADE, *headers))
+        return await read_until(stream, b"\r\n\r\n")
 
 
 async def read_all(stream: trio.SocketStream) -> bytes:

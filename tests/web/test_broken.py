@@ -1,21 +1,18 @@
 """An answer that fails in the middle must not look whole to anyone; a peer that breaks the grammar ends alone."""
 
+import contextlib
 from pathlib import Path
 
 import h2.errors
+import h2.events
 import pytest
 import trio
-from trio_websocket import open_websocket_url
 
 from tests.web import peer
 from tests.web.rig import MemoryEngine, Script, get, made, serving
 
 HALF = Script(chunks=(b"a" * 1000, b"b" * 1000), fail_at=1)
 HALF_UNKNOWN = Script(chunks=(b"a" * 1000, b"b" * 1000), fail_at=1, size_known=False)
-UPGRADE = (
-    "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-)  # fmt: skip
 
 
 async def test_of_known_length_is_short(tmp_path: Path) -> None:
@@ -62,13 +59,11 @@ async def test_http2_resets_the_stream_alone(tmp_path: Path, script: Script) -> 
         client = peer.Http2(await peer.connect(served.port))
         await client.start()
         number = await client.get("/img?frame=night/a")
-        events = await client.until(peer.h2.events.StreamReset)
-        resets = [each for each in events if isinstance(each, peer.h2.events.StreamReset)]
-        assert [(each.stream_id, each.error_code) for each in resets] == [
-            (number, h2.errors.ErrorCodes.INTERNAL_ERROR)
-        ]
+        events = await client.until(h2.events.StreamReset)
+        resets = [each for each in events if isinstance(each, h2.events.StreamReset)]
+        assert [(each.stream_id, each.error_code) for each in resets] == [(number, h2.errors.ErrorCodes.INTERNAL_ERROR)]
         await client.get("/healthz")
-        await client.until(peer.h2.events.StreamEnded)
+        await client.until(h2.events.StreamEnded)
         await client.stream.aclose()
 
 
@@ -81,8 +76,8 @@ async def test_directly_it_leaves_without_the_end(tmp_path: Path) -> None:
 
 HOSTILE = {
     "garbage": b"\x00\xff\x13garbage\r\n\r\n",
-    "bytes behind an upgrade": peer.request("/live", *UPGRADE) + b"x\n",
-    "a websocket frame that is none": peer.request("/live", *UPGRADE) + b"\xff\xff\xff\xff",
+    "bytes behind an upgrade": peer.request("/live", *peer.UPGRADE) + b"x\n",
+    "a websocket frame that is none": peer.request("/live", *peer.UPGRADE) + b"\xff\xff\xff\xff",
     "a body nobody asked for": peer.request("/healthz", "Content-Length: 100000", method="POST") + b"x" * 100_000,
     "a head without end": b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20_000,
     "an upgrade to HTTP/2 with settings that are none": peer.request(
@@ -94,18 +89,18 @@ HOSTILE = {
 
 @pytest.mark.parametrize("sent", HOSTILE.values(), ids=HOSTILE)
 async def test_hostile_bytes_end_their_connection_alone(tmp_path: Path, sent: bytes) -> None:
-    async with serving(tmp_path, MemoryEngine(), keep_alive_s=0.3) as served:
-        async with open_websocket_url(f"ws://127.0.0.1:{served.port}/live") as other:
-            stream = await peer.connect(served.port)
-            try:
-                await stream.send_all(sent)
-            except trio.BrokenResourceError:
-                pass  # Refused before all of it was sent.
-            await peer.read_all(stream)
-            await stream.aclose()
-            await other.send_message('{"id":1,"op":"ping"}')
-            with trio.fail_after(5):
-                assert await other.get_message() == '{"id":1,"op":"ping"}'
+    async with (
+        serving(tmp_path, MemoryEngine(), keep_alive_s=0.3) as served,
+        peer.websocket(served.port) as other,
+    ):
+        stream = await peer.connect(served.port)
+        with contextlib.suppress(trio.BrokenResourceError):  # It may be refused before all of it is sent.
+            await stream.send_all(sent)
+        await peer.read_all(stream)
+        await stream.aclose()
+        await other.send_message('{"id":1,"op":"ping"}')
+        with trio.fail_after(5):
+            assert await other.get_message() == '{"id":1,"op":"ping"}'
 
 
 async def test_http2_data_after_the_answer_ends_nothing_else(tmp_path: Path) -> None:
@@ -113,7 +108,7 @@ async def test_http2_data_after_the_answer_ends_nothing_else(tmp_path: Path) -> 
         client = peer.Http2(await peer.connect(served.port))
         await client.start()
         number = await client.get("/healthz", end=False)
-        await client.until(peer.h2.events.DataReceived)
+        await client.until(h2.events.DataReceived)
         await trio.sleep(0.05)
         client.h2.send_data(number, b"late", end_stream=True)
         await client.flush()
@@ -130,14 +125,15 @@ async def test_a_bug_of_ours_ends_the_server(tmp_path: Path) -> None:
         def ready(self) -> str:
             raise AssertionError("a bug")
 
-    with pytest.raises(BaseExceptionGroup) as caught:
-        async with serving(tmp_path, Buggy()) as served:
-            stream = await peer.connect(served.port)
+    async def meet_it() -> None:
+        async with serving(tmp_path, Buggy()) as served, await peer.connect(served.port) as stream:
             await stream.send_all(peer.request("/readyz"))
-            with trio.move_on_after(5):
+            with trio.fail_after(5):
                 await trio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await meet_it()
     assert caught.group_contains(AssertionError, match="a bug")
-    await stream.aclose()
 
 
 async def test_stopping_lets_open_answers_finish(tmp_path: Path) -> None:

@@ -148,7 +148,8 @@ async def test_a_failure_before_the_first_byte_is_a_problem(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("facts", "header"), [("{}", None), ("", None), ('{"a":"' + "x" * 3000 + '"}', None), ('{"a":"ü"}', '{"a":"\\u00fc"}')]
+    ("facts", "header"),
+    [("{}", None), ("", None), ('{"a":"' + "x" * 3000 + '"}', None), ('{"a":"ü"}', '{"a":"\\u00fc"}')],
 )
 async def test_levels_fit_into_a_header(tmp_path: Path, facts: str, header: str | None) -> None:
     with made(tmp_path, MemoryEngine(Script(facts=facts))) as served:

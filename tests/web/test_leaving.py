@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import h2.events
 import pytest
 import trio
-from trio_websocket import open_websocket_url
 
 from imgd.web import connection
 from tests.web import peer
@@ -68,7 +68,7 @@ async def test_http2_stream_reset(tmp_path: Path, script: Script) -> None:
         assert engine.cancelled == 1
         engine.script = Script()
         await client.get("/img?frame=night/b")  # The connection itself lives on.
-        await client.until(peer.h2.events.StreamEnded)
+        await client.until(h2.events.StreamEnded)
         await client.stream.aclose()
 
 
@@ -112,8 +112,7 @@ async def test_two_requests_at_once_are_answered_in_order(tmp_path: Path) -> Non
 async def test_websocket(tmp_path: Path, leave: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
     async with serving(tmp_path, MemoryEngine()) as served:
         stream = await peer.connect(served.port)
-        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
-        await stream.send_all(peer.request("/live", *upgrade, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="))
+        await stream.send_all(peer.request("/live", *peer.UPGRADE))
         await peer.read_until(stream, b"\r\n\r\n")
         assert served.sessions.statistics().sessions == 1
         await leave(stream)
@@ -124,7 +123,7 @@ async def test_websocket(tmp_path: Path, leave: Callable[[trio.SocketStream], Aw
 
 async def test_websocket_closed_in_order(tmp_path: Path) -> None:
     async with serving(tmp_path, MemoryEngine()) as served:
-        async with open_websocket_url(f"ws://127.0.0.1:{served.port}/live"):
+        async with peer.websocket(served.port):
             assert served.sessions.statistics().sessions == 1
         await _both_ends_free(served)
         assert served.sessions.statistics().sessions == 0
@@ -151,7 +150,7 @@ async def test_a_stream_of_http2_that_takes_nothing_is_dropped_alone(tmp_path: P
         with trio.fail_after(5):
             while True:  # Reads all, but opens no window: the stream stands still.
                 events = client.h2.receive_data(await client.stream.receive_some(65536))
-                if any(isinstance(each, peer.h2.events.StreamReset) and each.stream_id == number for each in events):
+                if any(isinstance(each, h2.events.StreamReset) and each.stream_id == number for each in events):
                     break
         await engine.until(0)
         assert served.server.statistics().connections == 1

@@ -8,18 +8,21 @@ from typing import Any
 
 import pytest
 import trio
-from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, open_websocket_url
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from cgi_worker.wire.view import View
+from imgd.web import connection
 from tests.web import peer
 from tests.web.rig import MemoryEngine, Served, serving
 
 
 @asynccontextmanager
 async def talking(tmp_path: Path, **settings: Any) -> AsyncIterator[tuple[Served, WebSocketConnection]]:
-    async with serving(tmp_path, MemoryEngine(), **settings) as served:
-        async with open_websocket_url(f"ws://127.0.0.1:{served.port}/live") as socket:
-            yield served, socket
+    async with (
+        serving(tmp_path, MemoryEngine(), **settings) as served,
+        peer.websocket(served.port) as socket,
+    ):
+        yield served, socket
 
 
 async def ask(socket: WebSocketConnection, message: Any) -> dict[str, Any]:
@@ -32,7 +35,7 @@ async def ask(socket: WebSocketConnection, message: Any) -> dict[str, Any]:
 
 async def test_a_uid_lives_as_long_as_its_session(tmp_path: Path) -> None:
     async with serving(tmp_path, MemoryEngine()) as served:
-        async with open_websocket_url(f"ws://127.0.0.1:{served.port}/live") as socket:
+        async with peer.websocket(served.port) as socket:
             hello = await ask(socket, {"id": 1, "op": "hello"})
             assert (hello["id"], hello["op"], hello["version"]) == (1, "hello", 1)
             by_object = await ask(socket, {"id": 2, "op": "src", "view": {"frame": "night/a", "quality": 5}})
@@ -92,6 +95,30 @@ async def test_a_message_too_large_ends_it(tmp_path: Path) -> None:
     assert served.sessions.statistics().sessions == 0
 
 
+async def _sends(stream: trio.SocketStream, data: bytes) -> bool:
+    try:
+        await stream.send_all(data)
+    except trio.BrokenResourceError:
+        return False
+    return True
+
+
+async def test_an_endless_message_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REFUSED_LEAVES_S", 0.1)
+    async with serving(tmp_path, MemoryEngine(), message_bytes=2048) as served:
+        stream = await peer.connect(served.port)
+        await stream.send_all(peer.request("/live", *peer.UPGRADE))
+        await peer.read_until(stream, b"\r\n\r\n")
+        await stream.send_all(b"\x01\x8a" + bytes(4) + b"x" * 10)  # The first part of a text; the last never comes.
+        more = b"\x00\xfe\xff\xff" + bytes(4) + b"x" * 65_535
+        with trio.fail_after(5):
+            while await _sends(stream, more):
+                pass
+            await stream.aclose()
+            while served.sessions.statistics().sessions:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+
+
 async def test_bytes_end_it(tmp_path: Path) -> None:
     async with talking(tmp_path) as (_, socket):
         await socket.send_message(b"bytes")
@@ -107,10 +134,7 @@ async def test_the_end_of_the_daemon_is_said(tmp_path: Path) -> None:
 
 async def test_too_many_sessions_are_refused(tmp_path: Path) -> None:
     async with talking(tmp_path, sessions_max=1) as (served, _):
-        with pytest.raises(ConnectionRejected) as caught:
-            async with open_websocket_url(f"ws://127.0.0.1:{served.port}/live"):
-                pass
-        assert caught.value.status_code == 503
+        assert (await peer.upgrade(served.port, "/live")).startswith(b"HTTP/1.1 503")
 
 
 @pytest.mark.parametrize(
@@ -126,26 +150,17 @@ async def test_too_many_sessions_are_refused(tmp_path: Path) -> None:
 )
 async def test_other_sites_pages_are_refused(tmp_path: Path, origin: str, status: int) -> None:
     async with serving(tmp_path, MemoryEngine(), origins=("https://elsewhere.example",)) as served:
-        stream = await peer.connect(served.port)
-        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
-        key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
-        await stream.send_all(peer.request("/live", *upgrade, key, f"Origin: {origin}"))
-        assert (await peer.read_until(stream, b"\r\n\r\n")).startswith(f"HTTP/1.1 {status}".encode())
-        await stream.aclose()
+        head = await peer.upgrade(served.port, "/live", f"Origin: {origin}")
+        assert head.startswith(f"HTTP/1.1 {status}".encode())
 
 
 async def test_compression_is_declined(tmp_path: Path) -> None:
     async with serving(tmp_path, MemoryEngine()) as served:
-        stream = await peer.connect(served.port)
-        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
-        key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
-        await stream.send_all(peer.request("/live", *upgrade, key, "Sec-WebSocket-Extensions: permessage-deflate"))
-        assert b"extensions" not in (await peer.read_until(stream, b"\r\n\r\n")).lower()
-        await stream.aclose()
+        head = await peer.upgrade(served.port, "/live", "Sec-WebSocket-Extensions: permessage-deflate")
+        assert head.startswith(b"HTTP/1.1 101")
+        assert b"extensions" not in head.lower()
 
 
 async def test_another_path_is_no_websocket(tmp_path: Path) -> None:
     async with serving(tmp_path, MemoryEngine()) as served:
-        with pytest.raises(ConnectionRejected):
-            async with open_websocket_url(f"ws://127.0.0.1:{served.port}/dead"):
-                pass
+        assert (await peer.upgrade(served.port, "/dead")).startswith(b"HTTP/1.1 403")

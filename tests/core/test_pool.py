@@ -1,0 +1,336 @@
+"""The pool: every byte of the budget is accounted for, and nothing in use is taken away."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from imgd.core.events import (
+    Command,
+    CreateSegment,
+    DestroySegment,
+    JobId,
+    PunchSegment,
+    SegmentId,
+    WorkerId,
+)
+from imgd.core.pool import CAPACITY_BYTES_MIN, PAGE_BYTES, WASTE_MAX, Pool, Segment, State, capacity_for
+from tests.core.profile import STEPS, run_counted
+from tests.core.recipes import UNIT
+
+PICK = st.integers(0, 1 << 16)
+
+
+@dataclass
+class Row:
+    """What the test remembers of a buffer."""
+
+    segment: Segment
+    key: str
+    maker: JobId
+    leases: set[JobId] = field(default_factory=set)
+    holders: set[WorkerId] = field(default_factory=set)
+    ready: bool = False
+    idle_since: int = 0
+    size_bytes: int = 0
+
+    @property
+    def idle(self) -> bool:
+        return self.ready and not self.leases and not self.holders
+
+
+class Buffers(RuleBasedStateMachine):
+    """Reserve, write, lease, map and give back in any order that is legal; bookkeeping of its own tells what is due."""
+
+    @initialize(budget=st.integers(4, 40))
+    def begin(self, budget: int) -> None:
+        self.budget_bytes = budget * UNIT
+        self.pool = Pool(self.budget_bytes)
+        self.rows: list[Row] = []
+        self.doomed: list[Row] = []
+        self.resident: dict[SegmentId, int] = {}
+        self.capacity: dict[SegmentId, int] = {}
+        self.bytes_of: dict[SegmentId, str] = {}
+        self.time = 0
+
+    @invariant()
+    def count(self) -> None:
+        STEPS["pool"] += 1
+
+    def _in_use(self) -> set[SegmentId]:
+        return {row.segment.id for row in self.rows if not row.idle} | {row.segment.id for row in self.doomed}
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case CreateSegment(segment, capacity_bytes):
+                    assert segment not in self.capacity
+                    self.capacity[segment] = self.resident[segment] = capacity_bytes
+                    self.bytes_of[segment] = ""
+                case DestroySegment(segment):
+                    assert segment not in self._in_use()
+                    del self.capacity[segment], self.resident[segment], self.bytes_of[segment]
+                case PunchSegment(segment, from_bytes):
+                    users = [row for row in [*self.rows, *self.doomed] if row.segment.id == segment]
+                    assert not any(row.holders for row in users)
+                    assert all(row.ready and row.segment.used_bytes <= from_bytes for row in users)
+                    self.resident[segment] = min(self.resident[segment], from_bytes)
+                    if from_bytes == 0:
+                        self.bytes_of[segment] = ""
+                case _:
+                    raise AssertionError("a pool commands segments alone")
+            assert sum(self.resident.values()) <= self.budget_bytes
+
+    def _settle(self) -> None:
+        """After each rule: carry out, forget what nobody maps, compare the sums."""
+        self.time += 1
+        self.doomed = [row for row in self.doomed if row.holders]
+        self._carry_out(self.pool.take_commands())
+        self.pool.check_all()
+        told = self.pool.statistics()
+        in_use = self._in_use()
+        charged = {segment.id: segment.charge_bytes for segment in self.pool.segments.values()}
+        assert charged.keys() == self.capacity.keys()
+        assert told.reserved_bytes + told.leased_bytes == sum(charged[segment] for segment in in_use)
+        assert told.idle_bytes == sum(charged[row.segment.id] for row in self.rows if row.idle)
+        assert sum(charged.values()) + told.free_bytes == self.budget_bytes
+        for row in self.rows:
+            assert self.pool.find(row.key) is row.segment
+            assert self.resident[row.segment.id] <= charged[row.segment.id], "more pages than are paid for"
+
+    def _touch(self, row: Row) -> None:
+        row.idle_since = self.time
+
+    @rule(
+        sizes=st.lists(st.integers(1, 8 * UNIT), min_size=1, max_size=3),
+        owner=st.sampled_from("ab"),
+        wanted=st.lists(PICK, max_size=2),
+    )
+    def reserve(self, sizes: list[int], owner: str, wanted: list[int]) -> None:
+        idle = [row for row in self.rows if row.idle]
+        wished = {idle[pick % len(idle)].key for pick in wanted} if idle else set()
+        in_use = sum(self.pool.segments[segment].charge_bytes for segment in self._in_use())
+        fits = sum(map(capacity_for, sizes)) <= self.budget_bytes - in_use
+        job = self.time + 1
+        needs = [(f"key {job} {index}", size) for index, size in enumerate(sizes)]
+        before = self.pool.statistics()
+        made = self.pool.reserve(job, owner, needs, lambda: wished)
+        assert (made is not None) == fits
+        if made is None:
+            assert self.pool.statistics() == before and not self.pool.take_commands()
+            return
+        self._check_evictions(idle, wished)
+        assert len({segment.id for segment in made}) == len(made)
+        assert not {segment.id for segment in made} & self._in_use()
+        self._carry_out(self.pool.take_commands())
+        for (key, size), segment in zip(needs, made, strict=True):
+            assert size <= segment.capacity_bytes <= WASTE_MAX * capacity_for(size)
+            assert self.bytes_of[segment.id] in ("", owner), "another owner's bytes"
+            self.resident[segment.id], self.bytes_of[segment.id] = segment.capacity_bytes, owner
+            self.rows.append(Row(segment, key, job, {job}, size_bytes=size))
+        self._settle()
+
+    def _check_evictions(self, idle: list[Row], wished: set[str]) -> None:
+        """The buffers evicted are the least recently used, those that somebody wants last."""
+        gone = [row for row in idle if self.pool.find(row.key) is None]
+        kept = [row for row in idle if row not in gone]
+        for row in gone:
+            for other in kept:
+                assert (row.key in wished, row.idle_since) < (other.key in wished, other.idle_since)
+        self.rows = [row for row in self.rows if row not in gone]
+
+    @precondition(lambda self: self.rows)
+    @rule(pick=PICK, worker=st.integers(1, 3))
+    def hold(self, pick: int, worker: int) -> None:
+        row = self.rows[pick % len(self.rows)]
+        if row.leases:  # Only a job with a lease has a worker.
+            self.pool.hold(row.segment, worker)
+            row.holders.add(worker)
+            self._settle()
+
+    @precondition(lambda self: any(row.holders for row in [*self.rows, *self.doomed]))
+    @rule(pick=PICK)
+    def let_go(self, pick: int) -> None:
+        held = [row for row in [*self.rows, *self.doomed] if row.holders]
+        row = held[pick % len(held)]
+        worker = min(row.holders)
+        row.holders.remove(worker)
+        self._touch(row)
+        self.pool.let_go(row.segment, worker)
+        self._settle()
+
+    @precondition(lambda self: any(not row.ready for row in self.rows))
+    @rule(pick=PICK, finish=st.booleans())
+    def write(self, pick: int, finish: bool) -> None:
+        writing = [row for row in self.rows if not row.ready]
+        row = writing[pick % len(writing)]
+        used = row.segment.used_bytes + pick % (row.size_bytes - row.segment.used_bytes + 1)
+        if finish:
+            row.ready = True
+            self._touch(row)
+            self.pool.finish(row.segment, used, f"{used}")
+        else:
+            self.pool.grow(row.segment, used, f"{used}")
+        assert (row.segment.used_bytes, row.segment.facts) == (used, f"{used}")
+        self._settle()
+
+    @precondition(lambda self: any(not row.ready for row in self.rows))
+    @rule(pick=PICK)
+    def spoil(self, pick: int) -> None:
+        writing = [row for row in self.rows if not row.ready]
+        row = writing[pick % len(writing)]
+        assert self.pool.spoil(row.segment) == row.leases
+        assert self.pool.find(row.key) is None
+        self.rows.remove(row)
+        self.doomed.append(row)
+        self._settle()
+
+    @precondition(lambda self: self.rows)
+    @rule(pick=PICK, job=st.integers(-3, -1))
+    def lease(self, pick: int, job: int) -> None:
+        row = self.rows[pick % len(self.rows)]
+        self.pool.lease(row.segment, job)
+        row.leases.add(job)
+        self._settle()
+
+    @precondition(lambda self: any(row.leases for row in self.rows))
+    @rule(pick=PICK)
+    def give_back(self, pick: int) -> None:
+        leased = [row for row in self.rows if row.leases]
+        row = leased[pick % len(leased)]
+        if not row.ready and len(row.leases) == 1:
+            return  # Its maker keeps it until it is finished or spoiled.
+        job = min(row.leases)
+        row.leases.remove(job)
+        self._touch(row)
+        self.pool.give_back(row.segment, job)
+        self._settle()
+
+
+def test_random_histories_of_buffers() -> None:
+    run_counted(Buffers, "pool", steps_long=50_000)
+
+
+def make(pool: Pool, key: str, size_bytes: int = UNIT, owner: str = "a", used_bytes: int | None = None) -> Segment:
+    """Make a finished buffer that nobody uses."""
+    made = pool.reserve(1, owner, [(key, size_bytes)])
+    assert made is not None
+    pool.hold(made[0], 1)
+    pool.finish(made[0], size_bytes if used_bytes is None else used_bytes, "{}")
+    pool.let_go(made[0], 1)
+    pool.give_back(made[0], 1)
+    return made[0]
+
+
+@given(st.integers(1, 1 << 40))
+def test_a_capacity_wastes_at_most_an_eighth(size_bytes: int) -> None:
+    capacity = capacity_for(size_bytes)
+    assert capacity % PAGE_BYTES == 0 and capacity_for(capacity) == capacity
+    assert size_bytes <= capacity <= max(CAPACITY_BYTES_MIN, size_bytes + size_bytes / 8 + PAGE_BYTES)
+
+
+def test_idle_buffers_go_least_recently_used_first_and_the_wanted_last() -> None:
+    pool = Pool(3 * UNIT)
+    for key in ("one", "two", "three"):
+        segment = make(pool, key)
+    pool.lease(segment, 7)
+    pool.give_back(segment, 7)
+    one = pool.find("one")
+    assert one is not None
+    pool.lease(one, 7)
+    pool.give_back(one, 7)
+    order: list[str] = []
+    for count in range(3):
+        before = {key for key in ("one", "two", "three") if pool.find(key)}
+        assert pool.reserve(9, "a", [(f"new {count}", UNIT)], lambda: {"two"}) is not None
+        order += before - {key for key in before if pool.find(key)}
+    assert order == ["three", "one", "two"]
+    assert pool.statistics().evicted_total == 3
+
+
+def test_an_owners_segment_comes_back_warm_and_anothers_comes_empty() -> None:
+    pool = Pool(UNIT)
+    segment = make(pool, "a's", owner="a")
+    assert pool.take_commands() == [CreateSegment(segment.id, UNIT)]
+    make(pool, "a's too", owner="a")
+    assert pool.take_commands() == []
+    make(pool, "b's", owner="b")
+    assert pool.take_commands() == [PunchSegment(segment.id, 0)]
+    assert pool.statistics().recycled_total == 2
+
+
+def test_what_is_not_used_of_a_finished_buffer_is_given_back() -> None:
+    pool = Pool(10 * UNIT)
+    segment = make(pool, "short", 8 * UNIT, used_bytes=PAGE_BYTES + 1)
+    assert PunchSegment(segment.id, 2 * PAGE_BYTES) in pool.take_commands()
+    assert pool.free_bytes == 10 * UNIT - 2 * PAGE_BYTES
+    empty = make(pool, "empty", used_bytes=0)
+    assert empty.charge_bytes == PAGE_BYTES, "a buffer that exists is charged something"
+
+
+def test_a_spare_segment_much_too_large_is_not_taken() -> None:
+    pool = Pool(12 * UNIT)
+    made = pool.reserve(1, "a", [("large", 8 * UNIT)])
+    assert made is not None
+    pool.spoil(made[0])
+    small = pool.reserve(2, "a", [("small", UNIT)])
+    assert small is not None and small[0] is not made[0]
+    fitting = pool.reserve(3, "a", [("fitting", 4 * UNIT)])
+    assert fitting == made
+
+
+def test_a_reservation_takes_all_or_nothing() -> None:
+    pool = Pool(4 * UNIT)
+    make(pool, "idle")
+    pool.take_commands()
+    before = pool.statistics()
+    assert pool.reserve(2, "a", [("x", 2 * UNIT), ("y", 2 * UNIT), ("z", 1)]) is None
+    assert pool.statistics() == before and pool.find("idle") and not pool.take_commands()
+    assert pool.reserve(2, "a", [("x", 2 * UNIT), ("y", 2 * UNIT)]) is not None
+
+
+def test_a_segment_that_a_process_maps_is_not_reused_before_it_lets_go() -> None:
+    pool = Pool(UNIT)
+    made = pool.reserve(1, "a", [("key", UNIT)])
+    assert made is not None
+    pool.hold(made[0], 1)
+    assert pool.spoil(made[0]) == {1}
+    assert pool.find("key") is None and pool.reserve(2, "a", [("key", UNIT)]) is None
+    pool.let_go(made[0], 1)
+    assert pool.reserve(2, "a", [("key", UNIT)]) == made
+
+
+def test_what_cannot_be_raises_and_changes_nothing() -> None:
+    pool = Pool(8 * UNIT)
+    ready = make(pool, "ready")
+    writing = (pool.reserve(1, "a", [("writing", UNIT)]) or [])[0]
+    spare = (pool.reserve(2, "a", [("spoiled", UNIT)]) or [])[0]
+    pool.spoil(spare)
+    pool.grow(writing, 10, "")
+    assert spare.state is State.SPARE
+    before = repr((pool.segments, pool.statistics()))
+    for wrong in (
+        lambda: pool.reserve(3, "a", [("fresh", 1), ("ready", 1)]),
+        lambda: pool.lease(spare, 3),
+        lambda: pool.hold(spare, 1),
+        lambda: pool.let_go(writing, 1),
+        lambda: pool.grow(writing, 9, ""),
+        lambda: pool.grow(writing, writing.capacity_bytes + 1, ""),
+        lambda: pool.grow(ready, 20, ""),
+        lambda: pool.finish(ready, UNIT, ""),
+        lambda: pool.spoil(ready),
+    ):
+        with pytest.raises(AssertionError):
+            wrong()
+        assert repr((pool.segments, pool.statistics())) == before
+        pool.check_all()
+
+
+def test_check_finds_a_lost_byte() -> None:
+    pool = Pool(8 * UNIT)
+    make(pool, "ready")
+    pool.free_bytes -= 1
+    with pytest.raises(AssertionError):
+        pool.check()

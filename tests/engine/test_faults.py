@@ -1,0 +1,257 @@
+"""Workers and templates that are killed, stopped, or bad: one request pays, or none; the service goes on."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from imgd.core.events import Event, Submitted, WorkerEnded
+from imgd.engine import forge
+from imgd.errors import Busy, ImgdError, WorkerLost, WorkerTimedOut
+from tests.engine.rig import ASKER, Picture, Running, kill, running, stand_in, until, view
+from tests.rig import engine_steps
+from tests.rig.bench import alive
+from tests.rig.engine_steps import Frame, picture_of
+
+PLACES = ["parse", "reduce", "tone", "encode", "encode/half"]
+WORDS = [
+    "before_hello", "wrong_version", "garbage", "deep", "half_packet", "huge_packet", "descriptors", "unknown_step",
+    "wrong_todo", "done_twice", "detached_stranger", "too_many_bytes", "silent_exit", "exit_code", "segfault",
+    "closes_socket", "empty_packet",
+]  # fmt: skip
+SILENCES = ["stopped", "deaf", "flood", "never_reads"]
+
+FRAMES = {"a": "parse", "b": "reduce", "c": "tone", "d": "encode"}
+
+
+@contextmanager
+def bad_worker(name: str) -> Iterator[None]:
+    """Choose the way in which workers are bad, until the good ones are allowed."""
+    os.environ[engine_steps.BAD] = name
+    try:
+        yield
+    finally:
+        del os.environ[engine_steps.BAD]
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+async def refused(rig: Running, name: str, kind: type[ImgdError], words: str = ".") -> None:
+    with pytest.raises(kind, match=words) as caught:
+        await rig.picture(view(name))
+    assert type(caught.value) is kind
+
+
+async def test_killed_in_the_middle_of_each_step_it_costs_that_request_alone(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        before = rig.held()
+        for seed, place in enumerate(PLACES[:-1]):
+            gate = place.replace("/", "-")
+            octets = rig.put("a", Frame(acts={place: rig.gate(gate)}), seed)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(refused, rig, "a", WorkerLost, "crashed")
+                await rig.until_noted(f"at:{place}")
+                (worker,) = rig.busy_workers()
+                kill(worker)
+            await rig.nothing_is_left_of(before, worker)
+            rig.open_gate(gate)
+            assert (await rig.picture(view("a"))).body == picture_of(octets, view("a"))
+
+
+async def test_who_joined_a_worker_that_is_killed_hears_of_it_too(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        rig.put("a", Frame(acts={"tone": rig.gate("never")}))
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(refused, rig, "a", WorkerLost, "crashed")
+            await rig.until_noted("at:tone")
+            await until(lambda: rig.engine.statistics().jobs == 3)
+            kill(rig.busy_workers()[0])
+        await rig.quiet()
+
+
+@pytest.mark.parametrize("act", ["exit", "signal SIGSEGV", "signal SIGBUS"])
+async def test_a_frame_that_kills_its_worker_is_told_so_each_time(tmp_path: Path, act: str) -> None:
+    async with running(tmp_path) as rig:
+        rig.put("a", Frame(acts={"reduce": act}))
+        before = rig.held()
+        for _ in range(2):
+            await refused(rig, "a", WorkerLost, "may be broken")
+        assert rig.done()["reduce"] == (8 if act.endswith("SIGBUS") else 2)  # SIGBUS: the file may only have been cut.
+        await rig.nothing_is_left_of(before)
+
+
+async def test_an_idle_worker_that_dies_is_not_missed(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        for seed in range(5):
+            octets = rig.put("a", seed=seed)
+            await rig.picture(view("a"))
+            await rig.quiet()
+            (worker,) = rig.workers()
+            kill(worker)
+            await until(lambda worker=worker: not alive(worker))  # type: ignore[misc]
+            await until(lambda: rig.engine.statistics().workers == 0)
+            assert (await rig.picture(view("a", 20))).body == picture_of(octets, view("a", 20))
+
+
+async def test_a_list_given_to_a_worker_whose_end_is_on_its_way_is_no_bug_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as rig:
+        octets = rig.put("a")
+        await rig.engine.qualify(view("a"), ASKER)
+        await rig.quiet()
+        put, early = rig.floor.inbox.put, list[Event]()
+
+        def put_before_the_end(event: Event) -> None:
+            if isinstance(event, Submitted) and not early:
+                early.append(event)
+                return
+            if isinstance(event, WorkerEnded):
+                put(early[0])
+            put(event)
+
+        monkeypatch.setattr(rig.floor.inbox, "put", put_before_the_end)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(refused, rig, "a", WorkerLost)
+            await until(lambda: bool(early))
+            kill(rig.workers()[0])
+        monkeypatch.undo()
+        assert (await rig.picture(view("a"))).body == picture_of(octets, view("a"))
+        await rig.quiet()
+
+
+async def test_a_stopped_worker_is_given_up_after_its_limit_while_twenty_others_are_served(tmp_path: Path) -> None:
+    async with running(tmp_path, step_limit_s=2.0) as rig:
+        rig.put("bad", Frame(acts={"reduce": "signal SIGSTOP"}))
+        good = {f"g{n}": rig.put(f"g{n}", seed=n + 1) for n in range(20)}
+        before = rig.held()
+        began_s = trio.current_time()
+
+        async def ask(name: str) -> None:
+            assert (await rig.picture(view(name))).body == picture_of(good[name], view(name))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(refused, rig, "bad", WorkerTimedOut, "limit of 2 s")
+            await rig.until_noted("at:reduce")
+            (worker,) = [pid for pid in rig.busy_workers() if state_of(pid) == "T"]
+            async with trio.open_nursery() as others:
+                for name in good:
+                    others.start_soon(ask, name)
+            assert trio.current_time() - began_s < 2.0, "the others waited for the stopped one"
+            assert alive(worker)
+        await rig.nothing_is_left_of(before, worker)
+
+
+@pytest.mark.parametrize("name", WORDS + SILENCES)
+async def test_a_bad_worker_costs_its_own_request_and_the_next_is_served_by_a_new_one(
+    tmp_path: Path, name: str
+) -> None:
+    limit_s = 0.5 if name in SILENCES else 10.0
+    with bad_worker(name):
+        async with running(tmp_path, stand_in(engine_steps.SERVE_BADLY), step_limit_s=limit_s) as rig:
+            octets = rig.put("a")
+            before = rig.held()
+            with pytest.raises(WorkerLost) as caught:
+                await rig.picture(view("a"))
+            assert isinstance(caught.value, WorkerTimedOut) == (name in SILENCES)
+            await rig.nothing_is_left_of(before)
+            assert not rig.workers()
+            (tmp_path / "log.good").touch()
+            with trio.fail_after(5):
+                assert (await rig.picture(view("a"))).body == picture_of(octets, view("a"))
+            await rig.quiet()
+
+
+async def test_a_lost_template_is_replaced_and_what_was_under_way_is_done_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        octets = {
+            name: rig.put(name, Frame(acts={place: rig.gate("go")}), seed)
+            for seed, (name, place) in enumerate(FRAMES.items())
+        }
+        got: dict[str, Picture] = {}
+
+        async def ask(name: str) -> None:
+            got[name] = await rig.picture(view(name))
+
+        async with trio.open_nursery() as nursery:
+            for name in octets:
+                nursery.start_soon(ask, name)
+            await until(lambda: sum(line.startswith("at:") for line in rig.lines()) == 2)
+            workers = rig.workers()
+            kill(rig.engine.statistics().template_pid)
+            rig.open_gate("go")
+        assert {name: one.body for name, one in got.items()} == {n: picture_of(o, view(n)) for n, o in octets.items()}
+        assert not any(alive(worker) for worker in workers)
+        assert rig.engine.statistics().template_starts_total == 2
+        assert rig.engine.ready() == ""
+        await rig.quiet()
+
+
+async def test_a_template_lost_at_any_moment_costs_nobody_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Idle workers die with it, a little later: who is given one of them in between is tried again."""
+    monkeypatch.setattr(forge, "BACKOFF_S", (0.0,))
+    async with running(tmp_path) as rig:
+        for seed in range(4):
+            octets = rig.put("a", seed=seed)
+            await rig.engine.qualify(view("a"), ASKER)
+            kill(rig.engine.statistics().template_pid)
+            if seed % 2:
+                await until(lambda: bool(rig.engine.ready()))
+                assert rig.engine.ready().startswith("the worker template was lost")
+            assert (await rig.picture(view("a"))).body == picture_of(octets, view("a"))
+        await rig.quiet()
+
+
+async def test_a_template_that_does_not_answer_is_killed_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forge, "FORK_LIMIT_S", 0.3)
+    async with running(tmp_path, step_limit_s=0.2) as rig:  # A limit below the template's own hides nothing.
+        octets = rig.put("a")
+        stuck = rig.engine.statistics().template_pid
+        kill(stuck, signal.SIGSTOP)
+        with pytest.raises((Busy, WorkerTimedOut)):
+            await rig.picture(view("a"))
+        await until(lambda: not rig.engine.ready() and not alive(stuck))
+        assert (await rig.picture(view("a"))).body == picture_of(octets, view("a"))
+
+
+async def test_a_template_that_cannot_start_says_why_and_is_tried_ever_more_seldom(tmp_path: Path) -> None:
+    template = stand_in(warm=engine_steps.WARM_NEVER)
+    async with running(tmp_path, template, wait=False, step_limit_s=0.5) as rig:
+        rig.put("a")
+        assert rig.engine.ready() == "the worker template is starting"
+        await until(lambda: "the template ended while warming, exit code 3 (start 1)" in rig.engine.ready())
+        with pytest.raises(Busy, match="template ended while warming, exit code 3") as caught:
+            await rig.picture(view("a"))
+        assert caught.value.retry_after_s > 0
+        await until(lambda: rig.engine.statistics().template_starts_total >= 3, 5)
+        began_s = trio.current_time()
+        starts = rig.engine.statistics().template_starts_total
+        await until(lambda: rig.engine.statistics().template_starts_total > starts, 5)
+        assert trio.current_time() - began_s > forge.BACKOFF_S[2]
+        await rig.quiet()
+
+
+async def test_readiness_tells_what_is_being_prepared(tmp_path: Path) -> None:
+    async with running(tmp_path, wait=False) as rig:
+        said = {rig.engine.ready()}
+
+        def is_ready() -> bool:
+            said.add(rig.engine.ready())
+            return not rig.engine.ready()
+
+        octets = rig.put("a")
+        await until(is_ready, 10)
+        assert said >= {"the worker template is starting", ""}
+        assert all("preparing kernels, 0 of 1 ready" in text for text in said - {"the worker template is starting", ""})
+        assert (await rig.picture(view("a"))).body == picture_of(octets, view("a"))

@@ -1,0 +1,53 @@
+"""A `Work` that lends plain arrays and notes what the step says."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass
+class Lending:
+    """Everything a step may ask for. Outputs that are None are not wanted."""
+
+    source_fd: int = -1
+    threads: int = 1
+    inputs: list[NDArray[Any]] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+    outputs: list[NDArray[Any] | None] = field(default_factory=list)
+    sink: int = -1
+    announced: list[int] = field(default_factory=list)
+
+    def input_array(self, index: int) -> NDArray[Any]:
+        array = self.inputs[index].view()
+        array.flags.writeable = False
+        return array
+
+    def input_bytes(self, index: int) -> memoryview:
+        return self.inputs[index].data.toreadonly()
+
+    def input_facts(self, index: int) -> str:
+        return self.facts[index]
+
+    def wants(self, index: int) -> bool:
+        return self.outputs[index] is not None
+
+    def output_array(self, index: int) -> NDArray[Any]:
+        array = self.outputs[index]
+        assert array is not None, "written although not wanted"
+        return array
+
+    def output_bytes(self, index: int) -> memoryview:
+        return self.output_array(index).data
+
+    def progress(self, used_bytes: int) -> None:
+        self.announced.append(used_bytes)
+
+    def sink_fd(self) -> int:
+        return self.sink
+
+
+def garbage(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """Give an array as a reused segment would be: full of something else."""
+    return np.full(int(np.prod(shape)) * np.dtype(dtype).itemsize, 0xA7, np.uint8).view(dtype).reshape(shape)

@@ -1,0 +1,101 @@
+"""Encode and deliver: real pictures, announced in chunks, bounded, and to whom there still is somebody."""
+
+import io
+import os
+import signal
+import threading
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cgi_worker.failure import StepFailed
+from cgi_worker.steps import deliver, encode
+from cgi_worker.wire.recipe import Deliver, Encode
+from tests.steps.lending import Lending
+
+NOISE = np.random.default_rng(1).integers(0, 256, (300, 400, 3)).astype(np.uint8)
+
+
+def encoded(pixels: Any, kind: Literal["jpeg", "png", "webp"], room: int = 4 << 20) -> tuple[bytes, Lending]:
+    work = Lending(inputs=[pixels], facts=['{"levels":[]}'], outputs=[np.zeros(room, np.uint8)])
+    made = encode.do(Encode(kind, 90), work)
+    assert made.facts == '{"levels":[]}'
+    return bytes(work.output_bytes(0)[: made.used_bytes[0]]), work
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_pictures(kind: Literal["jpeg", "png", "webp"], colour: bool) -> None:
+    smooth = np.linspace(0, 255, 200 * 300).reshape(200, 300).astype(np.uint8)
+    pixels = np.ascontiguousarray(np.stack([smooth, smooth[::-1], smooth[:, ::-1]], axis=2)) if colour else smooth
+    octets, _ = encoded(pixels, kind)
+    picture = Image.open(io.BytesIO(octets))
+    assert (picture.format, picture.size) == (kind.upper(), (300, 200))
+    assert picture.mode == ("RGB" if colour or kind == "webp" else "L")
+    seen = np.asarray(picture.convert("RGB" if colour else "L")).astype(int)
+    assert np.abs(seen - pixels).max() <= (0 if kind == "png" else 30)
+    assert np.abs(seen - pixels).mean() < 3
+
+
+def test_announced_as_it_grows() -> None:
+    octets, work = encoded(NOISE, "jpeg")
+    assert len(octets) > 100_000
+    assert work.announced == sorted(set(work.announced))
+    steps = np.diff([0, *work.announced, len(octets)])
+    assert len(work.announced) >= 1
+    assert steps.max() <= 2 * encode.ANNOUNCED_BYTES
+    png, work = encoded(NOISE, "png")
+    assert len(work.announced) >= len(png) // (2 * encode.ANNOUNCED_BYTES)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+def test_too_big_for_its_buffer(kind: Literal["jpeg", "png", "webp"]) -> None:
+    with pytest.raises(StepFailed) as caught:
+        encoded(NOISE, kind, room=30_000)
+    assert caught.value.code == "too_big"
+
+
+def test_the_planned_room_is_enough_for_noise() -> None:
+    for pixels in (NOISE, np.ascontiguousarray(NOISE[..., 0]), NOISE[:1, :1]):
+        for kind in ("jpeg", "png", "webp"):
+            work = Lending(inputs=[pixels], facts=["{}"], outputs=[np.zeros(2 * pixels.size + 65_536, np.uint8)])
+            encode.do(Encode(kind, 100), work)
+
+
+def delivered(sink: int, body: bytes) -> None:
+    deliver.do(Deliver("Status: 200\r\n\r\n"), Lending(inputs=[np.frombuffer(body, np.uint8)], sink=sink))
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_delivered_whole(blocking: bool) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, blocking)
+    body = NOISE.tobytes()
+    got: list[bytes] = []
+
+    def read() -> None:
+        with open(reader, "rb") as file:
+            got.append(file.read())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        delivered(writer, body)
+    finally:
+        os.close(writer)
+        thread.join()
+    assert got == [b"Status: 200\r\n\r\n" + body]
+
+
+def test_nobody_reads() -> None:
+    assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        with pytest.raises(StepFailed) as caught:
+            delivered(writer, b"x")
+    finally:
+        os.close(writer)
+    assert caught.value.code == "sink_gone"
