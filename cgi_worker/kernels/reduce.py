@@ -127,34 +127,45 @@ def _fold(columns: Any, start: int, factor: int, totals: Any) -> None:
     """Add every factor-th column, from `start` on, to the block it lies in."""
     step, at = np.uint64(factor), np.uint64(start)
     for block in range(np.uint64((columns.size - start + factor - 1) // factor)):
-        totals[block] += np.float64(columns[block * step + at])
+        totals[block] += columns[block * step + at]
 
 
 @part
-def _fold_same(good: Any, columns: int, start: int, factor: int, counts: Any) -> None:
-    """Do what `_fold` does with columns that are all alike."""
-    for block in range((columns - start + factor - 1) // factor):
-        counts[block] += good
+def _count_same(good: Any, columns: int, odd: int, grid: Any, counts: Any) -> None:
+    """Count the good pixels of each block where all columns (of this parity) hold as many."""
+    for block in range(counts.size):
+        first = block * grid.factor + odd
+        last = min(block * grid.factor + grid.factor, columns)
+        counts[block] += good * ((last - first + grid.parities - 1) // grid.parities)
 
 
 @part
-def _emit(sums: Any, goods: Any, grid: Any, scaling: Any, out: Any) -> None:
-    """Write the means of one block row of one span: out (channels, blocks of the span) float32."""
+def _emit(scratch: Any, n: int, grid: Any, scaling: Any, out: Any) -> None:
+    """Write the means of one block row of one span.
+
+    scratch  (parities, span) sums and good pixels by column, (3, span) of each for blocks.
+    n        columns of this span.
+    out      (channels, blocks of this span) float32.
+    """
+    sums, goods, totals, counts = scratch
+    blocks = out.shape[1]
     sites = ((grid.site00, grid.site01), (grid.site10, grid.site11))
-    totals, counts = np.zeros(out.shape), np.zeros(out.shape)
+    totals[:, :blocks] = 0
+    counts[:, :blocks] = 0
     same = grid.kind <= I2 and grid.blanking == 0
     for parity in range(grid.parities):
-        for start in range(min(grid.factor, sums.shape[1])):
+        for start in range(min(grid.factor, n)):
             channel = sites[parity][start & 1] if grid.parities == 2 else 0
-            _fold(sums[parity], start, grid.factor, totals[channel])
-            if same:
-                _fold_same(np.float64(goods[parity, 0]), sums.shape[1], start, grid.factor, counts[channel])
-            else:
-                _fold(goods[parity], start, grid.factor, counts[channel])
+            _fold(sums[parity, :n], start, grid.factor, totals[channel])
+            if not same:
+                _fold(goods[parity, :n], start, grid.factor, counts[channel])
+        for odd in range(grid.parities if same else 0):
+            channel = sites[parity][odd]
+            _count_same(np.int64(goods[parity, 0]), n, odd, grid, counts[channel, :blocks])
     for channel in range(out.shape[0]):
         row, total, count = out[channel], totals[channel], counts[channel]
-        for block in range(out.shape[1]):
-            mean = scaling.scale * (total[block] / count[block]) + scaling.zero
+        for block in range(blocks):
+            mean = scaling.scale * (np.float64(total[block]) / np.float64(count[block])) + scaling.zero
             mean = min(max(mean, -FLOAT32_MAX), FLOAT32_MAX)
             row[block] = np.float32(mean) if count[block] > 0 else np.float32(np.nan)
 
@@ -207,6 +218,7 @@ def reduce_narrow(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into:
     keys = np.empty(span, np.uint16)
     sums = np.zeros((grid.parities, span), np.uint32)
     goods = np.zeros((grid.parities, span), np.uint32)
+    scratch = (sums, goods, np.empty((3, span), np.uint64), np.empty((3, span), np.int64))
     for block_row in range(grid.first, grid.last):
         top = block_row * grid.factor
         bottom = min(top + grid.factor, grid.rows)
@@ -228,7 +240,7 @@ def reduce_narrow(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into:
                     _count_row(keys[:n], parity, grid, into)
             if grid.averaging == 1:
                 out = into.plane[:, block_row, start // grid.factor : (start + n + grid.factor - 1) // grid.factor]
-                _emit(sums[:, :n], goods[:, :n], grid, scaling, out)
+                _emit(scratch, n, grid, scaling, out)
 
 
 @part
@@ -351,6 +363,7 @@ def reduce_wide(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: I
     sums, goods = np.zeros((grid.parities, span)), np.zeros((grid.parities, span), np.uint32)
     lows, highs = np.empty((grid.parities, span)), np.empty((grid.parities, span))
     center, inverse = np.empty((2, span)), np.empty((2, span))
+    scratch = (sums, goods, np.empty((3, span), np.float64), np.empty((3, span), np.int64))
     sites = (grid.site00, grid.site01, grid.site10, grid.site11)
     for site in range(4):
         center[site // 2, site % 2 :: 2] = scaling.center[sites[site]]
@@ -381,4 +394,4 @@ def reduce_wide(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: I
                 _survey(sums[:, :n], lows[:, :n], highs[:, :n], into)
             if grid.averaging == 1:
                 out = into.plane[:, block_row, start // grid.factor : (start + n + grid.factor - 1) // grid.factor]
-                _emit(sums[:, :n], goods[:, :n], grid, unscaled, out)
+                _emit(scratch, n, grid, unscaled, out)

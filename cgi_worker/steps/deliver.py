@@ -12,8 +12,9 @@ def do(step: Deliver, work: Work) -> Made:
     """Write the head and the encoded bytes (input 0) to the sink."""
     sink_fd = work.sink_fd()
     try:
-        _write(sink_fd, memoryview(step.head.encode()))
-        _write(sink_fd, work.input_bytes(0))
+        octets = work.input_bytes(0)
+        _write(sink_fd, memoryview(step.head.replace("{bytes}", str(len(octets))).encode()))
+        _write(sink_fd, octets)
     except (BrokenPipeError, ConnectionResetError) as error:
         raise StepFailed("sink_gone", "nobody reads the answer any more") from error
     return Made(())

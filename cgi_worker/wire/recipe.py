@@ -62,9 +62,12 @@ class Encode(msgspec.Struct, frozen=True, tag="encode", tag_field="step", forbid
 
 
 class Deliver(msgspec.Struct, frozen=True, tag="deliver", tag_field="step", forbid_unknown_fields=True):
-    """Encoded bytes -> the descriptor handed over with the todo list, as a CGI/1.1 answer."""
+    """Encoded bytes -> the descriptor handed over with the todo list, as a CGI/1.1 answer.
 
-    head: str  # The CGI header block, its empty line included; `{bytes}` in it becomes the number of bytes that follow.
+    head  the CGI header block, its empty line included; `{bytes}` in it stands for how many bytes follow.
+    """
+
+    head: str
 
 
 Step = Parse | Read | Reduce | Tone | Encode | Deliver

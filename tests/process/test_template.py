@@ -124,6 +124,7 @@ async def test_a_fork_that_fails_is_told_to_who_asked() -> None:
             nursery.start_soon(answer)
             with pytest.raises(NoWorker):
                 await played.fork(5, HERE)
+            assert played.statistics().pid  # The template is as good as before.
             nursery.cancel_scope.cancel()
         theirs.close()
         process.kill()

@@ -6,7 +6,7 @@ const PAGE = 500;
 const at = (id) => document.getElementById(id);
 
 const list = { dir: "", entries: [], after: null, text: "" };
-const shown = { ref: "", name: "", stamp: "", url: "" };
+const shown = { ref: "", name: "", stamp: "", url: "", box: "" };
 
 // ---- the websocket: one session, questions and replies matched by id
 
@@ -20,7 +20,7 @@ function connect() {
   socket.onopen = () => {
     live.failures = 0;
     at("link").textContent = "live";
-    if (shown.ref) load();
+    if (shown.ref && !at("stage").classList.contains("loaded")) load(); // The question asked meanwhile went nowhere.
   };
   socket.onmessage = ({ data }) => {
     const reply = JSON.parse(data);
@@ -53,11 +53,12 @@ async function load() {
   const mine = (loading = new AbortController());
   const stage = at("stage");
   const ratio = window.devicePixelRatio || 1;
-  const [width, height] = [stage.clientWidth, stage.clientHeight].map((side) => Math.max(1, Math.round(side * ratio)));
+  shown.box = boxOf(stage, ratio);
   stage.classList.add("busy");
+  stage.classList.remove("loaded");
   try {
     // A query string, not an object: `ref` is percent-encoded, so that names that are no text survive.
-    const view = `frame=${shown.ref}&size=${width},${height}&color=auto&levels=auto`;
+    const view = `frame=${shown.ref}&size=${shown.box}&color=auto&levels=auto`;
     const reply = await ask({ op: "src", view, runner: "main" });
     if (mine.signal.aborted || reply === null) return;
     if (reply.op === "error") return say(reply.title, reply.detail);
@@ -73,6 +74,10 @@ async function load() {
   }
 }
 
+function boxOf(stage, ratio) {
+  return [stage.clientWidth, stage.clientHeight].map((side) => Math.max(1, Math.round(side * ratio))).join(",");
+}
+
 async function put(url, ratio, mine) {
   const next = new Image();
   next.src = url;
@@ -86,6 +91,7 @@ async function put(url, ratio, mine) {
   picture.hidden = false;
   if (shown.url) URL.revokeObjectURL(shown.url);
   shown.url = url;
+  at("stage").classList.add("loaded");
   say("");
 }
 
@@ -257,7 +263,7 @@ document.addEventListener("keydown", (event) => {
 let resized = 0;
 new ResizeObserver(() => {
   clearTimeout(resized);
-  resized = setTimeout(() => shown.ref && load(), 200);
+  resized = setTimeout(() => shown.ref && shown.box !== boxOf(at("stage"), window.devicePixelRatio || 1) && load(), 200);
 }).observe(at("stage"));
 
 async function start() {
