@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.steps import run
 from cgi_worker.wire.facts import Source, decode_facts
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.recipe import MEDIA_TYPES, Buffer, Recipe, Stage, parse_recipe, picture_recipe
 from cgi_worker.wire.view import View
 

@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl
 
 from cgi_worker import confine
 from cgi_worker.cgi import answer_problem, answer_with
-from cgi_worker.failure import StepFailed
 from cgi_worker.formats.fits import walk
 from cgi_worker.source import check_source, open_source, source_of
 from cgi_worker.steps.parse import fit_facts
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.packets import Ask, FailureCode, Identity
 from cgi_worker.wire.recipe import picture_recipe
 from cgi_worker.wire.view import View, ViewError, view_from_pairs

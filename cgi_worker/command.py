@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.source import open_source
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.view import PARAMETERS, ViewError, view_from_pairs
 
 EXIT_USAGE: Final = 2

@@ -10,11 +10,11 @@ import msgspec
 from numpy.typing import NDArray
 
 from cgi_worker.attach import Attached
-from cgi_worker.failure import StepFailed
 from cgi_worker.link import Link, close_all
 from cgi_worker.source import check_source, open_source
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.facts import Source
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.packets import (
     STEP_FACTS_BYTES_MAX,
     TEXT_MAX,

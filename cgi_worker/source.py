@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.wire.facts import Source
+from cgi_worker.wire.failure import StepFailed
 
 KINDS: Final = (
     (stat.S_ISDIR, "a directory"),

@@ -26,7 +26,9 @@ from imgd.setting_kinds import (
     text_setting,
 )
 
-_ENVIRONMENT_ELSEWHERE: Final = frozenset({"IMGD_CONFIG", "IMGD_SOCKET"})  # The config file; what a CGI calls.
+_ENVIRONMENT_ELSEWHERE: Final = frozenset(
+    {"IMGD_CONFIG", "IMGD_SOCKET", "IMGD_CGI"}
+)  # The config file; what a CGI reads.
 
 Given = Mapping[str, tuple[str, Any]]
 """Values as they were given: setting -> (where it came from, the value as text or as TOML had it)."""

@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-LONG = os.environ.get("IMGD_TEST_LONG", "") not in ("", "0")
+LONG = os.environ.get("TEST_LONG", "") not in ("", "0")
 
 # `derandomize`: a red short run is the change's fault, never the day's. No deadlines: the machine may be shared.
 settings.register_profile(

@@ -9,11 +9,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.formats.cards import CARD, Card, Value, continued, read_card
 from cgi_worker.formats.octets import Inflated, Octets
 from cgi_worker.formats.sniff import check_fits, open_octets
 from cgi_worker.wire.facts import HDUS_MAX, Facts, Hdu, StoredType
+from cgi_worker.wire.failure import StepFailed
 
 BLOCK: Final = 2880
 SCAN_BYTES_MAX: Final = 8 << 20  # Header bytes of one file: 100,000 cards, about half a second.

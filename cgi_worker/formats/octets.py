@@ -4,6 +4,8 @@ import os
 import zlib
 from typing import Final, Protocol
 
+from cgi_worker.wire.failure import StepFailed
+
 INFLATED_BYTES_MAX: Final = 1 << 30  # About four seconds of one core; a longer gzip file is read up to here.
 _CHUNK: Final = 1 << 18
 
@@ -29,14 +31,21 @@ class Plain:
         self.size_bytes = os.fstat(source_fd).st_size
 
     def read(self, offset: int, size: int) -> bytes:
-        """Read up to `size` bytes; fewer only where the file ends."""
-        octets = os.pread(self._fd, size, offset)
-        while octets and len(octets) < size:
-            more = os.pread(self._fd, size - len(octets), offset + len(octets))
-            if not more:
+        """Read up to `size` bytes; fewer only where the file ends.
+
+        Raises  StepFailed("bad_frame") when the disk or the network below it fails.
+        """
+        pieces, left = [], size
+        while left > 0:
+            try:
+                piece = os.pread(self._fd, left, offset + size - left)
+            except OSError as error:
+                raise StepFailed("bad_frame", f"reading at byte {offset} failed: {error.strerror}") from error
+            if not piece:
                 break
-            octets += more
-        return octets
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
 
     def reach(self, offset: int) -> int:
         """Tell how far the file reaches."""

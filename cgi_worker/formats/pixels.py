@@ -8,10 +8,10 @@ import fitsio
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.formats.octets import Inflated
 from cgi_worker.formats.sniff import wrapping
 from cgi_worker.wire.facts import Hdu
+from cgi_worker.wire.failure import StepFailed
 
 _READ_BYTES: Final = 4 << 20  # At once, of a compressed source.
 FLOAT32_MAX: Final = float(np.finfo(np.float32).max)

@@ -1,9 +1,11 @@
 """Tell formats apart by content, never by name."""
 
+import os
+import stat
 from typing import Final, Literal
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.formats.octets import Inflated, Octets, Plain
+from cgi_worker.wire.failure import StepFailed
 
 Wrapping = Literal["plain", "gzip"]
 _FITS: Final = b"SIMPLE  ="
@@ -38,6 +40,8 @@ def check_fits(source_fd: int) -> None:
 
     Raises  StepFailed("bad_frame") that says what it is instead, as far as its first bytes tell.
     """
+    if not stat.S_ISREG(os.fstat(source_fd).st_mode):
+        raise StepFailed("bad_frame", "not a file with contents of its own")
     octets = open_octets(source_fd)
     start = octets.read(0, 64)
     if start.startswith(_FITS):

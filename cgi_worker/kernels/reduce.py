@@ -133,10 +133,11 @@ def _fold(columns: Any, start: int, factor: int, totals: Any) -> None:
 @part
 def _count_same(good: Any, columns: int, odd: int, grid: Any, counts: Any) -> None:
     """Count the good pixels of each block where all columns (of this parity) hold as many."""
+    whole = good * ((grid.factor - odd + grid.parities - 1) // grid.parities)
     for block in range(counts.size):
-        first = block * grid.factor + odd
-        last = min(block * grid.factor + grid.factor, columns)
-        counts[block] += good * ((last - first + grid.parities - 1) // grid.parities)
+        counts[block] += whole
+    rest = columns - (counts.size - 1) * grid.factor  # Of the last block, which may be shorter.
+    counts[counts.size - 1] += good * ((rest - odd + grid.parities - 1) // grid.parities) - whole
 
 
 @part
@@ -150,8 +151,8 @@ def _emit(scratch: Any, n: int, grid: Any, scaling: Any, out: Any) -> None:
     sums, goods, totals, counts = scratch
     blocks = out.shape[1]
     sites = ((grid.site00, grid.site01), (grid.site10, grid.site11))
-    totals[:, :blocks] = 0
-    counts[:, :blocks] = 0
+    totals[: out.shape[0], :blocks] = 0
+    counts[: out.shape[0], :blocks] = 0
     same = grid.kind <= I2 and grid.blanking == 0
     for parity in range(grid.parities):
         for start in range(min(grid.factor, n)):
@@ -166,8 +167,9 @@ def _emit(scratch: Any, n: int, grid: Any, scaling: Any, out: Any) -> None:
         row, total, count = out[channel], totals[channel], counts[channel]
         for block in range(blocks):
             mean = scaling.scale * (np.float64(total[block]) / np.float64(count[block])) + scaling.zero
-            mean = min(max(mean, -FLOAT32_MAX), FLOAT32_MAX)
-            row[block] = np.float32(mean) if count[block] > 0 else np.float32(np.nan)
+            mean = mean if mean < FLOAT32_MAX else FLOAT32_MAX
+            mean = mean if mean > -FLOAT32_MAX else -FLOAT32_MAX
+            row[block] = np.float32(mean if count[block] > 0 else np.nan)
 
 
 @part

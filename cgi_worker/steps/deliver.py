@@ -3,8 +3,8 @@
 import os
 import select
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.steps.work import Made, Work
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.recipe import Deliver
 
 

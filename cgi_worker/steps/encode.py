@@ -4,8 +4,8 @@ from typing import IO, Any, Final, cast
 
 from PIL import Image
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.steps.work import Made, Work
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.recipe import Encode
 
 ANNOUNCED_BYTES: Final = 65_536

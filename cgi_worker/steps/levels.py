@@ -76,13 +76,17 @@ class Distribution:
         value = np.interp(q * self.below[-1], self.below, self.edges)
         return float(min(max(value, self.low), self.high))
 
-    def mad(self, median: float) -> float:
-        """Find the median distance from the median; 0 if half of the pixels share its bin."""
-        half = self.below[-1] / 2
+    def crowded(self, median: float) -> bool:
+        """Tell whether half of the pixels share the median's bin, and so say nothing about the others."""
         at = int(np.searchsorted(self.edges, median, side="right")) - 1
         at = min(max(at, 0), len(self.edges) - 2)
-        if self.below[at + 1] - self.below[at] >= half:
+        return bool(self.below[at + 1] - self.below[at] >= self.below[-1] / 2)
+
+    def mad(self, median: float) -> float:
+        """Find the median distance from the median; 0 if half of the pixels share its bin."""
+        if self.crowded(median):
             return 0.0
+        half = self.below[-1] / 2
         near, far = 0.0, max(self.high - median, median - self.low)
         for _ in range(50):
             middle = (near + far) / 2
@@ -143,15 +147,16 @@ def _auto(spread: Distribution) -> tuple[float, float]:
     median = spread.quantile(0.5)
     sigma = SIGMA_PER_MAD * spread.mad(median)
     white = spread.quantile(WHITE_QUANTILE)
-    if sigma == 0:  # Half of all pixels are the same, so they tell nothing about the others.
+    if sigma == 0:
         return spread.quantile(1 - WHITE_QUANTILE), white
     black = max(spread.low, median - BLACK_SIGMAS * sigma)
     return black, min(spread.high, max(white, median + WHITE_SIGMAS * sigma))
 
 
 def _mid(spread: Distribution, black: float, white: float) -> float:
-    at = (spread.quantile(0.5) - black) / (white - black)
-    if 0 < at < 1:
+    median = spread.quantile(0.5)
+    at = (median - black) / (white - black)
+    if 0 < at < 1 and not spread.crowded(median):
         return _clamp(midtone(SKY, at))
     at = (spread.mean - black) / (white - black)  # A mostly empty frame: what there is, is seen by its mean.
     return _clamp(midtone(SKY, at)) if 0 < at < SKY else 0.5

@@ -4,11 +4,11 @@ from typing import Final
 
 import msgspec
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.formats.cards import Card
 from cgi_worker.formats.fits import Walked, walk
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.facts import FACTS_BYTES_MAX, HEADER_BYTES_MAX, Facts, Hdu, encode_facts
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.recipe import Parse
 
 

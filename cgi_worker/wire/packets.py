@@ -191,7 +191,7 @@ class Grammar(Generic[M]):
             raise WireError(f"packet of {len(packet)} bytes is over the limit of {PACKET_BYTES_MAX}")
         try:
             message = self._decoder.decode(packet)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WireError(f"malformed packet: {error}") from error
         match message:
             case Done(facts=text) if len(text) > STEP_FACTS_BYTES_MAX:

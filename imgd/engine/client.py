@@ -109,6 +109,7 @@ async def open_job(
     recipe: Recipe,
     asker: Asker,
     found: OpenSource,
+    *,
     delivery: Delivery = HERE,
 ) -> AsyncIterator[Client]:
     """Submit a job; leaving withdraws it, or gives its result back.

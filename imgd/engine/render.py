@@ -202,7 +202,7 @@ class Engine:
                 if facts is None:
                     continue
                 recipe = delivered(plan_picture(view, facts, found.source, self._limits), head)
-                async with open_job(self._floor, recipe, asker, found, delivery) as client:
+                async with open_job(self._floor, recipe, asker, found, delivery=delivery) as client:
                     if await self._succeeds(client, last, whole=True):
                         return
 

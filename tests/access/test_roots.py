@@ -152,13 +152,17 @@ class Hung:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, module: object, slow: bytes) -> None:
         self.go = threading.Event()
         self.entered = 0
+        self.opened = threading.Event()
         real = lookup.open_beneath
 
         def open_slowly(directory_fd: int, path: bytes, flags: int) -> int:
             if path == slow:
                 self.entered += 1
                 self.go.wait(10)
-            return real(directory_fd, path, flags)
+            fd = real(directory_fd, path, flags)
+            if path == slow:
+                self.opened.set()
+            return fd
 
         monkeypatch.setattr(module, "open_beneath", open_slowly)
 
@@ -173,8 +177,9 @@ async def test_a_hung_file_system_is_left_at_once(tree: Path, night: Roots, monk
     async with night.open("night/sub/b.fits"):
         pass  # Others are served meanwhile.
     hung.go.set()
+    assert hung.opened.wait(5)
     with trio.fail_after(5):
-        while len(os.listdir("/proc/self/fd")) > before:  # noqa: ASYNC110  # The thread closes what nobody wants.
+        while len(os.listdir("/proc/self/fd")) > before:  # The thread closes what nobody wants.
             await trio.sleep(0.01)
 
 

@@ -343,6 +343,8 @@ class World:
             assert client.handed_over or client.result_key not in lost, (
                 "what it waited for is lost, and it was not told"
             )
+        for client in waiting:
+            assert client.worker is None or client.worker in self.processes, "waits for one that is gone"
         busy = any(process.todo is not None or process.killed for process in self.processes.values())
         reading = any(client.reads is not None for client in self.clients.values())
         assert busy or reading or not waiting, "nothing happens, and somebody waits"

@@ -7,7 +7,7 @@ from typing import Final
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-LONG: Final = os.environ.get("IMGD_TEST_LONG", "") not in ("", "0")
+LONG: Final = os.environ.get("TEST_LONG", "") not in ("", "0")
 STEPS: Final[Counter[str]] = Counter()
 """Steps run so far, by state machine; each machine counts its own."""
 

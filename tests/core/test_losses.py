@@ -59,6 +59,19 @@ def test_what_was_finished_before_a_loss_is_kept() -> None:
     assert world.ended[second] == Replied()
 
 
+def test_a_worker_that_only_detaches_is_waited_for_but_not_when_it_is_lost() -> None:
+    world = make_world(workers_max=3)
+    world.submit(picture(0), A)
+    for _ in range(3):
+        world.advance(1)
+    waits = world.submit(picture(1), A)
+    assert not todos(world)
+    more = world.submit(picture(2), A)
+    assert [(todo.job, todo.worker) for todo in todos(world)] == [(more, 2)], "one worker is counted on once"
+    world.end(1, Crashed(9))
+    assert [(todo.job, todo.worker) for todo in todos(world)] == [(waits, 3)]
+
+
 # Delivery, and workers that are not ours
 
 

@@ -10,7 +10,7 @@ from cgi_worker.wire.view import view_from_pairs
 from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, plan_parse, plan_picture
 from imgd.core.pool import capacity_for
 from imgd.core.scheduler import Limits, Scheduler
-from imgd.errors import BadRequest, PlanTooBig
+from imgd.errors import BadFrame, BadRequest, PlanTooBig
 from tests.core.model import World
 from tests.core.profile import histories
 from tests.core.scenes import A
@@ -91,16 +91,22 @@ def test_what_the_frame_does_not_have_is_the_clients_fault(parameters: dict[str,
     assert refusal.value.parameter == at_fault and refusal.value.status == 400
 
 
+def test_a_claim_is_refused_even_if_the_file_does_not_hold_it() -> None:
+    with pytest.raises(PlanTooBig):
+        plan(facts_of(60_000, 60_000, reason="it is truncated"), PlanLimits(1 << 40, 1 << 31))
+
+
 def test_a_frame_without_a_picture_says_why() -> None:
     frame = Facts("fits", (Hdu(0, "", "table", reason="it is a table"),), None)
-    with pytest.raises(BadRequest, match="it is a table"):
+    with pytest.raises(BadFrame, match="it is a table") as refusal:
         plan(frame)
+    assert refusal.value.status == 422
 
 
 SHAPES = st.tuples(st.integers(1, 400), st.integers(1, 400))
 
 
-@histories(examples_long=2000, examples_short=50)
+@histories(examples_long=1000, examples_short=50)
 @given(
     shape=SHAPES,
     kind=st.sampled_from(["image", "compressed"]),

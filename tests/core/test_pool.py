@@ -109,6 +109,9 @@ class Buffers(RuleBasedStateMachine):
         wanted=st.lists(PICK, max_size=2),
     )
     def reserve(self, sizes: list[int], owner: str, wanted: list[int]) -> None:
+        self._reserve(sizes, owner, wanted)
+
+    def _reserve(self, sizes: list[int], owner: str, wanted: list[int]) -> list[Row]:
         idle = [row for row in self.rows if row.idle]
         wished = {idle[pick % len(idle)].key for pick in wanted} if idle else set()
         in_use = sum(self.pool.segments[segment].charge_bytes for segment in self._in_use())
@@ -120,7 +123,7 @@ class Buffers(RuleBasedStateMachine):
         assert (made is not None) == fits
         if made is None:
             assert self.pool.statistics() == before and not self.pool.take_commands()
-            return
+            return []
         self._check_evictions(idle, wished)
         assert len({segment.id for segment in made}) == len(made)
         assert not {segment.id for segment in made} & self._in_use()
@@ -130,6 +133,31 @@ class Buffers(RuleBasedStateMachine):
             assert self.bytes_of[segment.id] in ("", owner), "another owner's bytes"
             self.resident[segment.id], self.bytes_of[segment.id] = segment.capacity_bytes, owner
             self.rows.append(Row(segment, key, job, {job}, size_bytes=size))
+        self._settle()
+        return self.rows[-len(made) :]
+
+    @rule(sizes=st.lists(st.integers(1, 4 * UNIT), min_size=1, max_size=4), owner=st.sampled_from("ab"), pick=PICK)
+    def keep(self, sizes: list[int], owner: str, pick: int) -> None:
+        """Make whole buffers of which less is used than was reserved, and leave them for whoever asks next."""
+        for size in sizes:
+            for row in self._reserve([size], owner, [pick]):
+                self.pool.hold(row.segment, 9)
+                row.ready = True
+                self.pool.finish(row.segment, pick % (size + 1), "")
+                self.pool.let_go(row.segment, 9)
+                self.pool.give_back(row.segment, row.maker)
+                row.leases.clear()
+                self._touch(row)
+                self._settle()
+
+    @precondition(lambda self: any(row.idle for row in self.rows))
+    @rule(pick=PICK)
+    def use_again(self, pick: int) -> None:
+        idle = [row for row in self.rows if row.idle]
+        row = idle[pick % len(idle)]
+        self.pool.lease(row.segment, 5)
+        self.pool.give_back(row.segment, 5)
+        self._touch(row)
         self._settle()
 
     def _check_evictions(self, idle: list[Row], wished: set[str]) -> None:

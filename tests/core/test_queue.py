@@ -64,7 +64,7 @@ def test_the_fairness_check_can_fail() -> None:
     assert is_fair([*asks, ("served", "a"), ("served", "b"), ("served", "a")])
 
 
-@histories(examples_long=3000, examples_short=100)
+@histories(examples_long=1500, examples_short=100)
 @given(actions=ACTIONS, workers_max=st.integers(1, 2))
 def test_owners_and_their_sessions_take_turns(actions: list[tuple[str, str]], workers_max: int) -> None:
     world = World(1 << 30, Limits(workers_max=workers_max))
@@ -90,7 +90,7 @@ def test_owners_and_their_sessions_take_turns(actions: list[tuple[str, str]], wo
     assert all(is_fair(log) for log in sessions.values())
 
 
-@histories(examples_long=3000, examples_short=100)
+@histories(examples_long=1500, examples_short=100)
 @given(sizes=SIZES, overtake_max=st.integers(0, 3))
 def test_nobody_is_overtaken_more_often_than_allowed(sizes: list[int], overtake_max: int) -> None:
     """One session, so that the order is that of asking; sizes in units of a segment, 0 lets the oldest finish."""

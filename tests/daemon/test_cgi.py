@@ -70,7 +70,11 @@ async def test_every_answer_is_right_in_each_mode(folder: Path, tmp_path: Path, 
         code, head, body = await run_cgi(QUERY, REQUEST_METHOD="HEAD", **given)
         assert (code, head["status"][:3], body) == (0, "200", b"")
         assert (await run_cgi(QUERY, REQUEST_METHOD="POST", **given))[1]["status"][:3] == "405"
-        for query, status in (("frame=f/none.fits", "404"), ("frame=f/a.fits&size=x", "400"), ("u=unknown", "503" if mode == "alone" else "404")):
+        for query, status in (
+            ("frame=f/none.fits", "404"),
+            ("frame=f/a.fits&size=x", "400"),
+            ("u=unknown", "503" if mode == "alone" else "404"),
+        ):
             code, head, body = await run_cgi(query, **given)
             assert head["status"].startswith(status), (query, head)
             assert head["content-type"] == "application/problem+json"

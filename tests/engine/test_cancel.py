@@ -16,6 +16,10 @@ from tests.rig.engine_steps import Frame, picture_of
 PLACES = ["parse", "reduce", "tone", "encode", "encode/half"]
 
 
+def step_of(place: str) -> str:
+    return place.partition("/")[0]
+
+
 async def ask(rig: Running, name: str, got: list[Picture]) -> None:
     got.append(await rig.picture(view(name)))
 
@@ -75,27 +79,26 @@ async def test_leaving_with_all_of_the_answer_read_or_none_keeps_the_worker_and_
         assert rig.engine.statistics().idle_bytes > 0
 
 
-@pytest.mark.parametrize("place", PLACES)
-async def test_if_another_waits_for_the_same_the_work_goes_on_and_serves_him(tmp_path: Path, place: str) -> None:
+async def test_if_another_waits_for_the_same_the_work_goes_on_and_serves_him(tmp_path: Path) -> None:
     async with running(tmp_path) as rig:
-        octets = rig.put("a", Frame(acts={place: rig.gate("go")}))
         before = rig.held()
-        got: list[Picture] = []
-        async with trio.open_nursery() as nursery:
-            async with trio.open_nursery() as leaving:
-                leaving.start_soon(ask, rig, "a", [])
-                await rig.until_noted(f"at:{place}")
-                (worker,) = rig.busy_workers()
-                nursery.start_soon(ask, rig, "a", got)
-                await until(lambda: rig.engine.statistics().jobs == 2)
-                leaving.cancel_scope.cancel()
-            await until(lambda: rig.engine.statistics().jobs < 3)
-            assert rig.busy_workers() == [worker]
-            rig.open_gate("go")
-        assert [one.body for one in got] == [picture_of(octets, view("a"))]
-        assert rig.done()[place.partition("/")[0]] == 1
-        await rig.nothing_is_left_of(before)
-        assert alive(worker)
+        for seed, place in enumerate(PLACES):
+            octets = rig.put("a", Frame(acts={place: rig.gate(str(seed))}), seed)
+            begun, got = rig.done()[step_of(place)], list[Picture]()
+            async with trio.open_nursery() as nursery:
+                async with trio.open_nursery() as leaving:
+                    leaving.start_soon(ask, rig, "a", [])
+                    await rig.until_noted(f"at:{place}")
+                    (worker,) = rig.busy_workers()
+                    nursery.start_soon(ask, rig, "a", got)
+                    await until(lambda: rig.engine.statistics().jobs == 2)
+                    leaving.cancel_scope.cancel()
+                assert rig.busy_workers() == [worker]
+                rig.open_gate(str(seed))
+            assert [one.body for one in got] == [picture_of(octets, view("a"))]
+            assert rig.done()[step_of(place)] == begun + 1
+            await rig.nothing_is_left_of(before)
+            assert alive(worker)
 
 
 async def test_another_picture_of_the_same_plane_keeps_the_work_alive_as_well(tmp_path: Path) -> None:

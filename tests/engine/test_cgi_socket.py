@@ -206,20 +206,23 @@ async def test_who_may_not_ask_is_not_heard_and_who_does_not_ask_is_let_go(
         assert (await here.ask("", "silent")).code == 1
 
 
-@pytest.mark.parametrize("how", BOTH)
-@pytest.mark.parametrize("place", ["parse", "tone", "deliver/half"])
-async def test_a_cgi_that_is_killed_takes_its_work_with_it(tmp_path: Path, how: str, place: str) -> None:
-    async with listening(tmp_path) as here:
-        octets = here.rig.put("a", Frame(acts={place: here.rig.gate("go")}))
+async def test_a_cgi_that_is_killed_takes_its_work_with_it(tmp_path: Path) -> None:
+    async with listening(tmp_path, workers_idle_max=0) as here:
         before = here.rig.held()
-        async with here.asking(query_of(view("a")), how) as process:
-            await here.rig.until_noted(f"at:{place}")
-            workers = here.rig.busy_workers()
-            kill(process.pid)
-            await until(lambda: not here.rig.held().jobs and not any(map(alive, workers)))
-        await here.rig.nothing_is_left_of(before)
-        here.rig.open_gate("go")
-        check_picture(await here.ask(query_of(view("a")), how), picture_of(octets, view("a")))
+        places = [("hand_over", "parse"), ("hand_over", "deliver/half"), ("attach", "tone"), ("attach", "deliver/half")]
+        for seed, (how, place) in enumerate(places):
+            octets = here.rig.put("a", Frame(acts={place: here.rig.gate(str(seed))}), seed)
+            times = here.rig.done()[f"at:{place}"]
+            async with here.asking(query_of(view("a")), how) as process:
+                await here.rig.until_noted(f"at:{place}", times + 1)
+                workers = here.rig.busy_workers()
+                kill(process.pid)
+                await process.wait()
+                await until(lambda: not here.rig.held().jobs)
+            await here.rig.nothing_is_left_of(before)
+            assert not any(map(alive, workers))
+            here.rig.open_gate(str(seed))
+            assert (await here.rig.picture(view("a"))).body == picture_of(octets, view("a"))
         await here.rig.quiet()
 
 
@@ -281,7 +284,9 @@ async def test_a_template_lost_before_anything_is_written_costs_nothing_and_late
         octets = here.rig.put("a", Frame(acts={place: here.rig.gate("go")}))
         async with here.asking(query_of(view("a")), "hand_over") as process:
             await here.rig.until_noted(f"at:{place}")
+            workers = here.rig.workers()
             kill(here.rig.engine.statistics().template_pid)
+            await until(lambda: not any(map(alive, workers)))
             here.rig.open_gate("go")
             printed = await printed_by(process)
         if whole:

@@ -1,9 +1,6 @@
 """Workers and templates that are killed, stopped, or bad: one request pays, or none; the service goes on."""
 
-import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,23 +16,13 @@ from tests.rig.engine_steps import Frame, picture_of
 
 PLACES = ["parse", "reduce", "tone", "encode", "encode/half"]
 WORDS = [
-    "before_hello", "wrong_version", "garbage", "deep", "half_packet", "huge_packet", "descriptors", "unknown_step",
+    "before_hello", "wrong_version", "garbage", "half_packet", "huge_packet", "descriptors", "unknown_step",
     "wrong_todo", "done_twice", "detached_stranger", "too_many_bytes", "silent_exit", "exit_code", "segfault",
     "closes_socket", "empty_packet",
 ]  # fmt: skip
 SILENCES = ["stopped", "deaf", "flood", "never_reads"]
 
 FRAMES = {"a": "parse", "b": "reduce", "c": "tone", "d": "encode"}
-
-
-@contextmanager
-def bad_worker(name: str) -> Iterator[None]:
-    """Choose the way in which workers are bad, until the good ones are allowed."""
-    os.environ[engine_steps.BAD] = name
-    try:
-        yield
-    finally:
-        del os.environ[engine_steps.BAD]
 
 
 def state_of(pid: int) -> str:
@@ -81,9 +68,10 @@ async def test_a_frame_that_kills_its_worker_is_told_so_each_time(tmp_path: Path
     async with running(tmp_path) as rig:
         rig.put("a", Frame(acts={"reduce": act}))
         before = rig.held()
+        cut = act.endswith("SIGBUS")  # As if the file had only been cut while it was read: that is tried again.
         for _ in range(2):
-            await refused(rig, "a", WorkerLost, "may be broken")
-        assert rig.done()["reduce"] == (8 if act.endswith("SIGBUS") else 2)  # SIGBUS: the file may only have been cut.
+            await refused(rig, "a", Busy if cut else WorkerLost, "cut short" if cut else "may be broken")
+        assert rig.done()["reduce"] == (8 if cut else 2)
         await rig.nothing_is_left_of(before)
 
 
@@ -128,45 +116,44 @@ async def test_a_list_given_to_a_worker_whose_end_is_on_its_way_is_no_bug_of_our
 
 
 async def test_a_stopped_worker_is_given_up_after_its_limit_while_twenty_others_are_served(tmp_path: Path) -> None:
-    async with running(tmp_path, step_limit_s=2.0) as rig:
+    async with running(tmp_path, step_limit_s=3.0) as rig:
         rig.put("bad", Frame(acts={"reduce": "signal SIGSTOP"}))
         good = {f"g{n}": rig.put(f"g{n}", seed=n + 1) for n in range(20)}
         before = rig.held()
-        began_s = trio.current_time()
 
         async def ask(name: str) -> None:
             assert (await rig.picture(view(name))).body == picture_of(good[name], view(name))
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(refused, rig, "bad", WorkerTimedOut, "limit of 2 s")
+            nursery.start_soon(refused, rig, "bad", WorkerTimedOut, "limit of 3 s")
             await rig.until_noted("at:reduce")
             (worker,) = [pid for pid in rig.busy_workers() if state_of(pid) == "T"]
             async with trio.open_nursery() as others:
                 for name in good:
                     others.start_soon(ask, name)
-            assert trio.current_time() - began_s < 2.0, "the others waited for the stopped one"
-            assert alive(worker)
+            assert alive(worker)  # None of them waited for its limit.
         await rig.nothing_is_left_of(before, worker)
 
 
-@pytest.mark.parametrize("name", WORDS + SILENCES)
+@pytest.mark.parametrize("names", [WORDS, ["deep"], SILENCES], ids=["words", "deep", "silences"])
 async def test_a_bad_worker_costs_its_own_request_and_the_next_is_served_by_a_new_one(
-    tmp_path: Path, name: str
+    tmp_path: Path, names: list[str]
 ) -> None:
-    limit_s = 0.5 if name in SILENCES else 10.0
-    with bad_worker(name):
-        async with running(tmp_path, stand_in(engine_steps.SERVE_BADLY), step_limit_s=limit_s) as rig:
-            octets = rig.put("a")
-            before = rig.held()
+    silent = names == SILENCES
+    limit_s = 0.5 if silent else 10.0
+    async with running(tmp_path, stand_in(engine_steps.SERVE_BADLY), step_limit_s=limit_s, lists_max=1) as rig:
+        before = rig.held()
+        for seed, name in enumerate(names):
+            octets = rig.put("a", seed=seed)
+            (tmp_path / "log.bad").write_text(name)
             with pytest.raises(WorkerLost) as caught:
                 await rig.picture(view("a"))
-            assert isinstance(caught.value, WorkerTimedOut) == (name in SILENCES)
+            assert isinstance(caught.value, WorkerTimedOut) == silent, name
             await rig.nothing_is_left_of(before)
-            assert not rig.workers()
-            (tmp_path / "log.good").touch()
-            with trio.fail_after(5):
-                assert (await rig.picture(view("a"))).body == picture_of(octets, view("a"))
-            await rig.quiet()
+            await until(lambda: not rig.workers())
+            (tmp_path / "log.bad").unlink()
+            assert (await rig.picture(view("a"))).body == picture_of(octets, view("a"))
+        await rig.quiet()
 
 
 async def test_a_lost_template_is_replaced_and_what_was_under_way_is_done_again(tmp_path: Path) -> None:
@@ -234,7 +221,7 @@ async def test_a_template_that_cannot_start_says_why_and_is_tried_ever_more_seld
         with pytest.raises(Busy, match="template ended while warming, exit code 3") as caught:
             await rig.picture(view("a"))
         assert caught.value.retry_after_s > 0
-        await until(lambda: rig.engine.statistics().template_starts_total >= 3, 5)
+        await until(lambda: rig.engine.statistics().template_starts_total >= 2, 5)
         began_s = trio.current_time()
         starts = rig.engine.statistics().template_starts_total
         await until(lambda: rig.engine.statistics().template_starts_total > starts, 5)

@@ -53,8 +53,8 @@ class Sampler:
 async def test_the_budget_is_never_exceeded_and_every_answer_is_the_one_computed_alone(tmp_path: Path) -> None:
     budget, sampler, ours = 24 * MIB, Sampler(), [0]
     async with running(tmp_path, budget_bytes=budget, workers_max=3, queue_max=1000, memory_wait_s=20.0) as rig:
-        # 16 frames whose pictures, with what they are made from, take about 6 MiB each: four times the budget.
-        frames = {f"f{n}": rig.put(f"f{n}", Frame(800 + 20 * n, 900), n) for n in range(16)}
+        # Each takes about 7 MiB with all that its picture is made from: four times the budget together.
+        frames = {f"f{n}": rig.put(f"f{n}", Frame(800 + 20 * n, 900), n) for n in range(14)}
         wrong: list[str] = []
 
         async def watch() -> None:

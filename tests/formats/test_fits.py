@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.formats.fits import SCAN_BYTES_MAX, walk
 from cgi_worker.wire.facts import HDUS_MAX, Facts, Hdu, decode_facts, encode_facts
+from cgi_worker.wire.failure import StepFailed
 from tests.frames.make import (
     BLOCK,
     card,
@@ -232,6 +232,18 @@ def test_what_it_is_instead(tmp_path: Path, start: bytes, text: str) -> None:
     with opened(write(tmp_path / "a", start)) as descriptor, pytest.raises(StepFailed) as caught:
         walk(descriptor)
     assert caught.value.text == text
+
+
+def test_not_a_regular_file(tmp_path: Path) -> None:
+    with opened(tmp_path) as descriptor, pytest.raises(StepFailed, match="not a file with contents of its own"):
+        walk(descriptor)
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(StepFailed, match="not a file with contents of its own"):
+            walk(reader)
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_gzip_of_something_else(tmp_path: Path) -> None:

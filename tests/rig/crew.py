@@ -64,7 +64,7 @@ async def end_of(link: WorkerLink) -> tuple[int | None, int | None]:
 
 async def until(true: Callable[[], bool]) -> None:
     """Wait for what no event tells."""
-    while not true():  # noqa: ASYNC110
+    while not true():
         await trio.sleep(0.001)
 
 

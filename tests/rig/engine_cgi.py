@@ -17,16 +17,13 @@ import sys
 import time
 
 from cgi_worker.link import Link
-from cgi_worker.process import carry_out
 from cgi_worker.wire.packets import TO_CGI, VERSION, Answer, Ask, Todo
-from tests.rig import engine_steps
 
 STDOUT = 1
 
 
 def main(path: str, query: str, how: str, until: str = "") -> int:
     """Ask once; return the answer's status modulo 256."""
-    engine_steps.warm(lambda *_: None)
     if_none_match, _, query = query.rpartition(" ")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as end:
         end.connect(path)
@@ -53,6 +50,10 @@ def main(path: str, query: str, how: str, until: str = "") -> int:
 
 
 def _work(end: socket.socket, todo: Todo, descriptors: list[int], how: tuple[str, str]) -> None:
+    from cgi_worker.process import carry_out
+    from tests.rig import engine_steps
+
+    engine_steps.warm(lambda *_: None)
     engine_steps.note("todo")
     match how:
         case "leave", until:

@@ -22,10 +22,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.process import serve_with
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.facts import Facts, Hdu, Source, encode_facts
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.packets import FailureCode
 from cgi_worker.wire.recipe import Deliver, Encode, Parse, Reduce, Stage, Tone, picture_recipe
 from cgi_worker.wire.view import View
@@ -35,7 +35,6 @@ WARM: Final = "tests.rig.engine_steps:warm"
 SERVE_BADLY: Final = "tests.rig.engine_steps:serve_badly"
 WARM_NEVER: Final = "tests.rig.engine_steps:warm_never"
 LOG: Final = "IMGD_RIG_LOG"
-BAD: Final = "IMGD_RIG_BAD"
 _POLL_S: Final = 0.002
 _log_fds: Final[list[int]] = []
 
@@ -80,11 +79,14 @@ def serve(descriptor: int) -> None:
 
 
 def serve_badly(descriptor: int) -> None:
-    """Live as the bad worker that IMGD_RIG_BAD names; as a good one once the log has a file "good" beside it."""
-    if os.path.exists(os.environ[LOG] + ".good"):
+    """Live as the bad worker that is named in a file beside the log; as a good one when there is no such file."""
+    try:
+        with open(os.environ[LOG] + ".bad") as file:
+            name = file.read()
+    except FileNotFoundError:
         serve(descriptor)
     else:
-        getattr(importlib.import_module("tests.rig.bad"), os.environ[BAD])(descriptor)
+        getattr(importlib.import_module("tests.rig.bad"), name)(descriptor)
 
 
 def do(stage: Stage, work: Work) -> Made:

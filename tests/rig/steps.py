@@ -12,9 +12,9 @@ from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Final
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.process import serve_with
 from cgi_worker.steps.work import Made, Work
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.recipe import Deliver, Encode, Parse, Stage
 
 WELL: Final = 1

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cgi_worker import alone
-from cgi_worker.failure import StepFailed
 from cgi_worker.wire.facts import Facts
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.view import View, ViewError, view_from_pairs
 from tests.frames.make import card, cut, image_hdu, mosaic, star_field, write, write_compressed, write_gzip
 from tests.frames.real import real_frames

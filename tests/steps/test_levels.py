@@ -126,6 +126,18 @@ def test_structure_is_seen(values: NDArray[np.float64]) -> None:
     assert grey[1] - grey[0] > 60
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0**-64])
+def test_few_counts_are_told_apart(scale: float) -> None:
+    """An X-ray picture: nothing in most pixels, one in some, more in a few."""
+    values = np.random.default_rng(4).poisson(0.15, 20_000).astype(np.float64)
+    for bins in (LINEAR, SplitLog(0.0, scale)):
+        grey = drawn(np.array([0.0, 0.15, 1.0, 3.0]), settle(AUTO, None, counted(values, bins)))
+        assert grey[0] < 5
+        assert grey[1] == pytest.approx(255 * SKY, abs=15)
+        assert grey[1] + 60 < grey[2] < 240
+        assert grey[3] > 240
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0, 65535.0, -1e-12, 3e38])
 def test_a_constant_frame_is_mid_grey(value: float) -> None:
     bins = LINEAR if value in (0, 1, 65535) else SplitLog(value, 1.0)

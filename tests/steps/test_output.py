@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.steps import deliver, encode
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.recipe import Deliver, Encode
 from tests.steps.lending import Lending
 

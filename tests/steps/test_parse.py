@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from cgi_worker.failure import StepFailed
 from cgi_worker.formats.fits import walk
 from cgi_worker.steps import parse
 from cgi_worker.wire.facts import FACTS_BYTES_MAX, HEADER_BYTES_MAX, decode_facts
+from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.recipe import Parse
 from tests.frames.make import card, empty_hdu, image_hdu, raw_card, write
 from tests.steps.lending import Lending

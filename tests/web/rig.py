@@ -44,6 +44,7 @@ class Script:
     fail_before: ImgdError | None = None
     fail_at: int = -1  # Fails instead of making this chunk.
     not_ready: str = ""
+    made: int = 0  # Chunks asked of it so far.
 
 
 class FakeAnswer:
@@ -60,6 +61,7 @@ class FakeAnswer:
                 await trio.sleep_forever()
             if index == self._script.fail_at:
                 raise ImgdError("the worker was lost")
+            self._script.made += 1
             yield chunk
 
 

@@ -34,7 +34,7 @@ async def rst(stream: trio.SocketStream) -> None:
 async def _both_ends_free(served: Served) -> None:
     await served.engine.until(0)
     with trio.fail_after(5):
-        while served.server.statistics().connections:  # noqa: ASYNC110
+        while served.server.statistics().connections:
             await trio.sleep(0.01)
 
 
@@ -154,6 +154,24 @@ async def test_a_stream_of_http2_that_takes_nothing_is_dropped_alone(tmp_path: P
                     break
         await engine.until(0)
         assert served.server.statistics().connections == 1
+        await client.stream.aclose()
+
+
+async def test_a_stalled_stream_of_http2_piles_up_nothing(tmp_path: Path) -> None:
+    engine = MemoryEngine(Script(chunks=(bytes(65_536),) * 100))
+    async with serving(tmp_path, engine) as served:
+        client = peer.Http2(await peer.connect(served.port))
+        await client.start()
+        number = await client.get("/img?frame=night/a")
+        with trio.move_on_after(0.5):
+            while True:
+                client.h2.receive_data(await client.stream.receive_some(65536))
+        for _ in range(5):  # Small steps forward must not let whole chunks through.
+            client.h2.increment_flow_control_window(10)
+            client.h2.increment_flow_control_window(10, number)
+            await client.flush()
+            await trio.sleep(0.02)
+        assert engine.script.made <= 4
         await client.stream.aclose()
 
 

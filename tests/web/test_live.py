@@ -48,7 +48,7 @@ async def test_a_uid_lives_as_long_as_its_session(tmp_path: Path) -> None:
             assert (second.view, second.runner) == (View("night/\udcff"), hello["session"] + "/main")
             assert len(by_object["uid"]) >= 22
         with trio.fail_after(5):
-            while served.sessions.lookup(by_object["uid"]) is not None:  # noqa: ASYNC110
+            while served.sessions.lookup(by_object["uid"]) is not None:
                 await trio.sleep(0.01)
 
 
@@ -115,7 +115,7 @@ async def test_an_endless_message_ends_it(tmp_path: Path, monkeypatch: pytest.Mo
             while await _sends(stream, more):
                 pass
             await stream.aclose()
-            while served.sessions.statistics().sessions:  # noqa: ASYNC110
+            while served.sessions.statistics().sessions:
                 await trio.sleep(0.01)
 
 

@@ -112,7 +112,7 @@ function say(title, detail = "") {
 function levelsText(header) {
   try {
     const { levels } = JSON.parse(header);
-    const numbers = (levels ?? []).flat().filter(Number.isFinite);
+    const numbers = (levels ?? []).flatMap((each) => (typeof each === "object" ? [each.black, each.white] : [each])).filter(Number.isFinite);
     return numbers.length ? `levels ${numbers.map((each) => Number(each.toPrecision(5))).join(" … ")}` : "";
   } catch {
     return "";
