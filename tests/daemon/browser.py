@@ -20,6 +20,7 @@ FLAGS = (
 )  # fmt: skip
 START_LIMIT_S = 60.0
 STEP_LIMIT_S = 20.0
+SCREENSHOT_BYTES_MAX = 32 << 20
 
 
 class Page:
@@ -99,7 +100,9 @@ async def browsing(url: str) -> AsyncIterator[Page]:
         try:
             port = await _port(Path(profile) / "DevToolsActivePort")
             target = await _page_target(port)
-            async with trio_websocket.open_websocket("127.0.0.1", port, target, use_ssl=False) as socket:
+            async with trio_websocket.open_websocket(
+                "127.0.0.1", port, target, use_ssl=False, max_message_size=SCREENSHOT_BYTES_MAX
+            ) as socket:
                 page = Page(socket)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(page.listen)
