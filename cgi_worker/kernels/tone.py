@@ -35,6 +35,7 @@ class Look(NamedTuple):
     table           (channels, TABLE) uint8, by the bins that `table_positions` tells.
     flip_h, flip_v  1 to mirror.
     direct          1 if the plane has the picture's size already; the taps are then not looked at.
+    first, last     rows [first, last) of the picture, before it is flipped, are to be made.
     """
 
     black: NDArray[np.float64]
@@ -43,11 +44,15 @@ class Look(NamedTuple):
     flip_h: int
     flip_v: int
     direct: int
+    first: int
+    last: int
 
 
 _PLANE: Final = numba.types.Array(numba.f4, 3, "C", readonly=True)
 _TAPS: Final = record(Taps, numba.i8[::1], numba.i8[::1], numba.f4[::1], numba.f4[::1], numba.f8)
-_LOOK: Final = record(Look, numba.f8[::1], numba.f8[::1], numba.u1[:, ::1], numba.i8, numba.i8, numba.i8)
+_LOOK: Final = record(
+    Look, numba.f8[::1], numba.f8[::1], numba.u1[:, ::1], numba.i8, numba.i8, numba.i8, numba.i8, numba.i8
+)
 _AXES: Final = repeated(_TAPS, 2)
 
 
@@ -106,12 +111,13 @@ def _squeeze(row: Any, taps: Any, seconds: Any, out: Any) -> None:
     seconds  (n,) the share of the second of three inputs; empty if some output column has more than three.
     """
     starts, counts, firsts, lasts = taps.starts, taps.counts, taps.firsts, taps.lasts
-    if seconds.size > 0:
-        for column in range(np.uint64(out.size)):
-            start = np.uint64(starts[column])
-            last = start + np.uint64(counts[column]) - np.uint64(1)
-            some = firsts[column] * row[start] + seconds[column] * row[start + np.uint64(1)]
-            out[column] = some + lasts[column] * row[last]
+    if seconds.size > 0:  # One loop a share: each is then done with many columns at once.
+        for column in range(out.size):
+            out[column] = firsts[column] * row[np.uint64(starts[column])]
+        for column in range(out.size):
+            out[column] += seconds[column] * row[np.uint64(starts[column]) + np.uint64(1)]
+        for column in range(out.size):
+            out[column] += lasts[column] * row[np.uint64(starts[column] + counts[column] - 1)]
         return
     for column in range(out.size):
         total = firsts[column] * row[starts[column]]
@@ -153,7 +159,7 @@ def _look_up(values: Any, channel: int, look: Any, folded: Any, grey: Any) -> No
     table = look.table[channel]
     for column in range(values.size):
         at = (bits[column] - np.int32(0x3F800000)) >> np.int32(11)
-        grey[column] = table[np.uint32(min(at, np.int32(TABLE - 1)))]
+        grey[column] = table[np.uint64(min(at, np.int32(TABLE - 1)))]
 
 
 @part
@@ -187,11 +193,11 @@ def _put(grey: Any, good: Any, backwards: int, out: Any) -> None:
 
 @compiled(_PLANE, _AXES, _LOOK, numba.u1[:, :, ::1])
 def tone(plane: NDArray[np.float32], axes: tuple[Taps, Taps], look: Look, out: NDArray[np.uint8]) -> None:
-    """Make the 8-bit picture of a reduced plane.
+    """Make rows of the 8-bit picture of a reduced plane.
 
     plane   (channels, R, C) float32, data units; NaN marks no measurement. Unchanged.
     axes    how rows and columns are resampled.
-    out     (height, width, channels) uint8; 0 in all channels where one of them has no good pixel.
+    out     (height, width, channels) uint8; 0 in all channels where one of them has no good pixel. Other rows stay.
 
     Memory  a few rows. Each good output pixel is an average by area; one that touches a bad pixel, of the good rest.
     Source  area-weighted resampling; twin with plain loops in tests/kernels.
@@ -201,7 +207,7 @@ def tone(plane: NDArray[np.float32], axes: tuple[Taps, Taps], look: Look, out: N
     values, folded = np.empty(width, np.float32), np.empty(width, np.float32)
     grey, good = np.empty((channels, width), np.uint8), np.empty(width, np.uint8)
     seconds = _seconds(axes[1])
-    for row in range(height):
+    for row in range(look.first, look.last):
         good[:] = 255
         for channel in range(channels):
             if look.direct == 1:

@@ -97,14 +97,14 @@ class Distribution:
 
 def distribution(histogram: NDArray[np.uint64], channel: Channel) -> Distribution | None:
     """Read one channel's histogram, (bins,) uint64; None if it counts no pixel."""
-    filled = np.flatnonzero(histogram)
-    if channel.min is None or channel.max is None or channel.mean is None or not len(filled):
+    filled = histogram != 0
+    if channel.min is None or channel.max is None or channel.mean is None or not filled.any():
         return None
-    first, last = int(filled[0]), int(filled[-1]) + 1
+    first, last = int(filled.argmax()), len(filled) - int(filled[::-1].argmax())
     edges, counts = bin_edges(channel.bins, first, last), histogram[first:last]
     if edges[0] > edges[-1]:
         edges, counts = edges[::-1], counts[::-1]
-    below = np.concatenate(([0.0], np.cumsum(counts, dtype=np.float64)))
+    below = np.concatenate(([0.0], counts.cumsum().astype(np.float64)))
     return Distribution(edges, below, channel.min, channel.max, channel.mean)
 
 

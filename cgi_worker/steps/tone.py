@@ -1,15 +1,22 @@
 """Tone: settle the levels, then make the 8-bit picture. No pixel that nobody sees is stretched."""
 
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Final
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.kernels.tone import TABLE, Look, table_positions, taps, tone
+from cgi_worker.kernels.tone import TABLE, Look, Taps, table_positions, taps, tone
 from cgi_worker.steps.levels import Level, distribution, midtone, settle, stretched
 from cgi_worker.steps.reduce import Reduced
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.recipe import Tone
 from cgi_worker.wire.view import Stretch
+
+THREAD_SAMPLES_MIN: Final = 200_000  # Below this a thread takes longer to start than its rows to be made.
 
 
 class Toned(msgspec.Struct, frozen=True):
@@ -36,19 +43,46 @@ def do(step: Tone, work: Work) -> Made:
         int(step.flip_h),
         int(step.flip_v),
         int((height, width) == (step.height_px, step.width_px)),
+        0,
+        step.height_px,
     )
     axes = (
         taps(how.height_px, how.factor, height, step.height_px),
         taps(how.width_px, how.factor, width, step.width_px),
     )
     picture = work.output_array(0)
-    tone(plane, axes, look, picture.reshape(step.height_px, step.width_px, channels))
+    _on_threads(plane, axes, look, picture.reshape(step.height_px, step.width_px, channels), threads=work.threads)
     return Made((picture.nbytes,), msgspec.json.encode(Toned(levels, step.stretch)).decode())
+
+
+def _on_threads(
+    plane: NDArray[np.float32], axes: tuple[Taps, Taps], look: Look, picture: NDArray[np.uint8], *, threads: int
+) -> None:
+    """Share the rows out; each is made by one thread, so that the picture does not depend on how many there are."""
+    helpers = min(threads, 1 + picture.size // THREAD_SAMPLES_MIN) - 1
+    edges = [look.last * n // (helpers + 1) for n in range(helpers + 2)]
+    bands = [look._replace(first=first, last=last) for first, last in pairwise(edges)]
+    if not helpers:
+        tone(plane, axes, bands[0], picture)
+        return
+    with ThreadPoolExecutor(helpers) as pool:
+        others = [pool.submit(tone, plane, axes, band, picture) for band in bands[1:]]
+        tone(plane, axes, bands[0], picture)
+        for other in others:
+            other.result()
+
+
+@functools.lru_cache(maxsize=8)
+def _bent(stretch: Stretch) -> NDArray[np.float64]:
+    """Remember the stretch of the table's positions: it is the same for every picture."""
+    bent = stretched(stretch, table_positions())
+    bent.flags.writeable = False
+    return bent
 
 
 def tables(step: Tone, levels: tuple[Level, ...]) -> NDArray[np.uint8]:
     """Compute each channel's grey values, (channels, TABLE) uint8, by the bins of the kernel's table."""
-    bent = stretched(step.stretch, table_positions())
+    bent = _bent(step.stretch)
     made = np.empty((len(levels), TABLE), np.uint8)
     for row, level in zip(made, levels, strict=True):
         grey = np.floor(255.0 * np.clip(midtone(level.mid, bent), 0.0, 1.0) + 0.5).astype(np.uint8)

@@ -240,8 +240,10 @@ class World:
         """Each stage is the recipe's; it reads what is there by then; what it is to write is lent for writing."""
         there = {at for at, loan in enumerate(todo.loans) if not loan.writable}
         steps = [stage.step for stage in todo.recipe.stages]
+        needed = {todo.recipe.result} | {todo.loans[at].buffer for stage in todo.stages for at in stage.inputs}
         for stage in todo.stages:
             original = todo.recipe.stages[steps.index(stage.step)]
+            assert not original.outputs or needed.intersection(original.outputs), "a stage that nobody needs"
             assert tuple(todo.loans[at].buffer for at in stage.inputs) == original.inputs
             assert there.issuperset(stage.inputs), "a stage reads what is not there yet"
             assert len(stage.outputs) == len(original.outputs)

@@ -15,11 +15,7 @@ from tests.core.profile import histories
 from tests.core.recipes import UNIT, handed_over, single
 
 ACTIONS = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from("abc"), st.sampled_from("xy")),
-        st.just(("work", "")),
-        st.just(("work", "")),
-    ),
+    st.sampled_from([*[(owner, session) for owner in "abc" for session in "xy"], ("work", ""), ("work", "")]),
     min_size=4,
     max_size=40,
 )

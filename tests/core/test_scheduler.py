@@ -52,6 +52,18 @@ def test_other_levels_begin_at_the_plane() -> None:
     assert Reduce not in steps_of(todos(world)[0]) and len(todos(world)[0].stages) == 2
 
 
+def test_what_nobody_needs_any_more_is_not_made_again() -> None:
+    world = make_world(whole_bytes(picture(0)) + 2 * UNIT)
+    world.submit(picture(0), A)
+    world.work(1)
+    world.leave(1)
+    world.leave(world.submit(single("evicts the plane", 4 * UNIT), A))
+    assert world.core.pool.find("plane0/1") is None
+    world.end(1, Stopped())
+    world.submit(picture(0, quality=1), A)
+    assert len(todos(world)[0].stages) == 1
+
+
 def test_a_borrower_begins_when_the_buffer_is_finished_while_its_maker_goes_on() -> None:
     world = make_world()
     world.submit(picture(0, tone=0), A)

@@ -22,7 +22,7 @@ def draw_linear(  # noqa: PLR0913
     channels = plane.shape[0]
     look = Look(
         np.full(channels, black), np.full(channels, 1 / (white - black)), np.tile(GREY, (channels, 1)),
-        int(flip_h), int(flip_v), int(plane.shape[1:] == size),
+        int(flip_h), int(flip_v), int(plane.shape[1:] == size), 0, size[0],
     )  # fmt: skip
     axes = (taps(extent[0], factor, plane.shape[1], size[0]), taps(extent[1], factor, plane.shape[2], size[1]))
     out = np.full((*size, channels), 77, np.uint8)
