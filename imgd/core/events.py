@@ -12,13 +12,18 @@ SegmentId = int
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job is asked for. `worker` is the one process that may do it (a CGI that attached), None for any of ours."""
+    """A job is asked for.
+
+    worker     the one process that may do it (a CGI that attached), None for any of ours.
+    continues  the request behind it has had its turn with an earlier job: it goes before those that have not begun.
+    """
 
     job: JobId
     recipe: Recipe
     asker: Asker
     at_s: float
     worker: WorkerId | None = None
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Job:
     at_s: float
     pinned: WorkerId | None = None
     order: int = 0
+    continues: bool = False
     phase: Phase = Phase.WAITING
     waits: bool = True
     reads: bool = False

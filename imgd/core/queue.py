@@ -11,7 +11,7 @@ REMEMBERED_MAX: Final = 4096  # Owners and sessions whose last turn is remembere
 
 
 class Queue:
-    """Order waiting jobs: class with ageing, then round robin over owners, then over sessions, then first come."""
+    """Order waiting jobs: class with ageing, begun requests, round robin over owners, then sessions, first come."""
 
     def __init__(self, ageing_s: float) -> None:
         self._ageing_s = ageing_s  # A waiting job rises by one class in this time.
@@ -37,8 +37,10 @@ class Queue:
         self._jobs.pop(job.id, None)
 
     def serve(self, job: Job) -> None:
-        """Take a job out because it was admitted: its owner and session have had their turn."""
+        """Take a job out because it was admitted: its owner and session have had their turn, if it begins a request."""
         self.discard(job)
+        if job.continues:
+            return
         self._turn += 1
         for session in ("", job.asker.session):
             self._served.pop((job.asker.owner, session), None)
@@ -53,11 +55,12 @@ class Queue:
     def in_order(self, now_s: float) -> list[Job]:
         """List the waiting jobs, the one to consider first in front."""
 
-        def place(job: Job) -> tuple[int, int, int, int]:
+        def place(job: Job) -> tuple[int, bool, int, int, int]:
             risen = int((now_s - job.at_s) / self._ageing_s)
             owner, session = job.asker.owner, job.asker.session
             return (
                 max(int(Urgency.INTERACTIVE), int(job.asker.urgency) - risen),
+                not job.continues,
                 self._served.get((owner, ""), 0),
                 self._served.get((owner, session), 0),
                 job.order,

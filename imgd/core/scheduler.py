@@ -81,6 +81,11 @@ class Scheduler:
         return self._crew.workers
 
     @property
+    def demand(self) -> int:
+        """How many workers there would be work for now: the more, the fewer threads are good for each."""
+        return min(self.limits.workers_max, len(self._ledger.places) + len(self.queue))
+
+    @property
     def now_s(self) -> float:
         """The time of the latest event that told one."""
         return self._ledger.now_s
@@ -167,7 +172,7 @@ class Scheduler:
         ledger.pass_time(event.at_s)
         ledger.totals["submitted"] += 1
         self._order += 1
-        job = Job(event.job, event.recipe, event.asker, event.at_s, event.worker, self._order)
+        job = Job(event.job, event.recipe, event.asker, event.at_s, event.worker, self._order, event.continues)
         self._supersede(job)
         self.jobs[job.id] = job
         if event.worker is not None and event.worker not in self.workers:

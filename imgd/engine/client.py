@@ -93,14 +93,20 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """Where a job's result goes, beyond its buffer: a descriptor to write it to, or the CGI that works for itself."""
+class Terms:
+    """How a job is to be carried out, beyond its recipe.
+
+    sink_fd    where a last step writes the result to.
+    worker     the CGI that works for itself.
+    continues  an earlier job of the same request has had its turn.
+    """
 
     sink_fd: int = -1
     worker: WorkerId | None = None
+    continues: bool = False
 
 
-HERE: Final = Delivery()
+PLAIN: Final = Terms()
 
 
 @asynccontextmanager
@@ -110,11 +116,11 @@ async def open_job(
     asker: Asker,
     found: OpenSource,
     *,
-    delivery: Delivery = HERE,
+    terms: Terms = PLAIN,
 ) -> AsyncIterator[Client]:
     """Submit a job; leaving withdraws it, or gives its result back.
 
-    The descriptors in `found` and `delivery` stay the caller's: the job has copies, since it may outlive its client.
+    The descriptors in `found` and `terms` stay the caller's: the job has copies, since it may outlive its client.
     """
     floor.jobs_submitted += 1
     client = Client(floor, floor.jobs_submitted)
@@ -122,8 +128,8 @@ async def open_job(
     floor.errands[client.job] = errand
     try:
         errand.source_fd = os.dup(found.path_fd)
-        errand.sink_fd = os.dup(delivery.sink_fd) if delivery.sink_fd >= 0 else -1
-        floor.inbox.put(Submitted(client.job, recipe, asker, trio.current_time(), delivery.worker))
+        errand.sink_fd = os.dup(terms.sink_fd) if terms.sink_fd >= 0 else -1
+        floor.inbox.put(Submitted(client.job, recipe, asker, trio.current_time(), terms.worker, terms.continues))
         yield client
     finally:
         floor.inbox.put(Withdrawn(client.job))

@@ -21,7 +21,7 @@ from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, plan_pars
 from imgd.core.scheduler import Limits, Scheduler
 from imgd.core.story import Story
 from imgd.engine.answer import Qualified
-from imgd.engine.client import Client, Delivery, open_job
+from imgd.engine.client import Client, Terms, open_job
 from imgd.engine.forge import Forge
 from imgd.engine.inbox import Inbox
 from imgd.engine.segments import Segments
@@ -163,12 +163,14 @@ class Engine:
         async with AsyncExitStack() as stack:
             for last in _tries():
                 found = await stack.enter_async_context(self._resolve(view.frame))
+                begun = found.source not in self._facts  # By the parse that comes first.
                 facts = await self._learn(found, asker, last)
                 if facts is None:
                     await stack.aclose()
                     continue
                 recipe = plan_picture(view, facts, found.source, self._limits)
-                client = await stack.enter_async_context(open_job(self._floor, recipe, asker, found))
+                job = open_job(self._floor, recipe, asker, found, terms=Terms(continues=begun))
+                client = await stack.enter_async_context(job)
                 if await self._succeeds(client, last):
                     yield Rendered(etag_of(recipe), MEDIA_TYPES[view.format], client)
                     return
@@ -190,8 +192,8 @@ class Engine:
                     return
                 await stack.aclose()
 
-    async def deliver(self, view: View, asker: Asker, head: str, delivery: Delivery) -> None:
-        """Make a picture and have a worker write it, after `head`, to where the delivery says.
+    async def deliver(self, view: View, asker: Asker, head: str, terms: Terms) -> None:
+        """Make a picture and have a worker write it, after `head`, to where the terms say.
 
         Raises  ImgdError; once the worker has begun to write, what was written stays written.
         Cancelled  as `render`.
@@ -202,7 +204,7 @@ class Engine:
                 if facts is None:
                     continue
                 recipe = delivered(plan_picture(view, facts, found.source, self._limits), head)
-                async with open_job(self._floor, recipe, asker, found, delivery=delivery) as client:
+                async with open_job(self._floor, recipe, asker, found, terms=terms) as client:
                     if await self._succeeds(client, last, whole=True):
                         return
 

@@ -135,7 +135,8 @@ class Floor:
         descriptors += [errand.sink_fd] if has_sink else []
         self._todos += 1
         source = errand.source if needs_source else ""
-        todo = Todo(self._todos, command.stages, lent, source, needs_source, has_sink, self.threads)
+        threads = max(1, self.threads // self.core.demand)
+        todo = Todo(self._todos, command.stages, lent, source, needs_source, has_sink, threads)
         return Order(todo, tuple(descriptors), _nothing if command.stages[0].outputs else errand.note_writing)
 
 

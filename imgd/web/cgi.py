@@ -18,7 +18,7 @@ from cgi_worker.wire.view import View, ViewError, view_from_pairs
 from imgd.core.sessions import Sessions
 from imgd.engine import seqpacket
 from imgd.engine.answer import Qualified
-from imgd.engine.client import Delivery
+from imgd.engine.client import Terms
 from imgd.engine.guest import Guest, pidfd_of_peer
 from imgd.engine.render import Engine
 from imgd.errors import BadRequest, BrokeOff, ConfigError, ImgdError, NoSuchFrame
@@ -140,7 +140,7 @@ async def _reply(raw: socket.socket, desk: CgiDesk, ask: Ask, who: tuple[int, in
             else:
                 head = _head(200, known)
                 if ask.hand_over:
-                    await desk.engine.deliver(view, asker, head, Delivery(sink_fd=sink_fd))
+                    await desk.engine.deliver(view, asker, head, Terms(sink_fd=sink_fd, continues=True))
                     answer = _WRITTEN
             nursery.cancel_scope.cancel()
         if head and not ask.hand_over:
@@ -163,7 +163,7 @@ async def _lend(guest: Guest, desk: CgiDesk, wanted: tuple[View, Asker], head: s
 
         await nursery.start(follow)
         try:
-            await desk.engine.deliver(view, asker, head, Delivery(worker=guest.worker))
+            await desk.engine.deliver(view, asker, head, Terms(worker=guest.worker, continues=True))
             answer = _WRITTEN
         except ImgdError as error:
             answer = _failure(error)

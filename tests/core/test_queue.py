@@ -168,3 +168,21 @@ def test_turns_are_remembered_in_a_bounded_number() -> None:
     queue.add(late)
     queue.add(forgotten)
     assert queue.in_order(0.0) == [forgotten, late]
+
+
+def test_a_request_that_was_begun_goes_before_those_that_were_not_and_takes_no_second_turn() -> None:
+    queue = Queue(10.0)
+    first, other = Asker(owner="a", session="x"), Asker(owner="b", session="x")
+    parse = make_job(1, first)
+    queue.add(parse)
+    queue.serve(parse)
+    fresh = [make_job(2, other), make_job(3, first)]
+    picture = make_job(4, first)
+    picture.continues = True
+    for job in (*fresh, picture):
+        queue.add(job)
+    assert queue.in_order(0.0) == [picture, *fresh]
+    queue.serve(picture)
+    queue.serve(fresh[0])
+    queue.add(make_job(5, other))
+    assert queue.in_order(0.0)[0] is fresh[1], "the picture was counted as a second turn of its owner"

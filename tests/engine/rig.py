@@ -195,7 +195,7 @@ def holds_segments(pid: int) -> bool:
     if "memfd:imgd" in _read(Path(f"/proc/{pid}/maps")):
         return True
     try:
-        return any("memfd:imgd" in os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd"))
+        return any("memfd:imgd" in os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return False
 

@@ -183,7 +183,10 @@ async def test_what_is_wrong_is_said_at_once_and_the_cgi_lives_to_print_it(tmp_p
 
 
 @pytest.mark.parametrize("how", ["garbage", "version", "twice"])
-async def test_who_breaks_the_protocol_is_let_go_without_an_answer(tmp_path: Path, how: str) -> None:
+async def test_who_breaks_the_protocol_is_let_go_without_an_answer(
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guest, "EXIT_LIMIT_S", 0.3)
     async with listening(tmp_path) as here:
         here.rig.put("a")
         before = here.rig.held()
