@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import stat
@@ -35,6 +36,7 @@ def run(settings: Settings) -> int:
     """
     _log_to_stderr(settings.log_level)
     become_subreaper()
+    _raise_descriptor_limit()
     exit_code = EXIT_OK
     try:
         trio.run(_main, settings)
@@ -49,10 +51,11 @@ def run(settings: Settings) -> int:
 async def _main(settings: Settings) -> None:
     """Nest, outermost first: listening sockets, roots, memory and workers, connections; they end the other way."""
     users = user_ids(settings.cgi_users)
+    engine: Engine | None = None
     with open_listeners(settings.bind) as listening, Roots(settings) as roots, _open_cgi_socket(settings) as cgi_socket:
         template = TemplateSettings(memory_bytes=settings.worker_memory_bytes or None)
-        async with open_engine(settings, roots.open, template) as engine:
-            try:
+        try:
+            async with open_engine(settings, roots.open, template) as engine:
                 sessions = Sessions(settings.sessions_max, settings.session_uids_max)
                 desk = CgiDesk(engine, sessions, users, settings.step_limit_s)
                 async with trio.open_nursery() as nursery:
@@ -60,9 +63,10 @@ async def _main(settings: Settings) -> None:
                         nursery.start_soon(serve_cgi, cgi_socket, desk, CGI_PLACES)
                     await _serve_http(settings, desk, roots, listening)
                     nursery.cancel_scope.cancel()
-            except* Exception:
+        except* Exception:
+            if engine is not None:
                 _tell_story(engine)
-                raise
+            raise
 
 
 async def _serve_http(settings: Settings, desk: CgiDesk, roots: Roots, listening: Listening) -> None:
@@ -95,6 +99,12 @@ def _announce(listening: Listening) -> None:
     print(f"imgd serves {(urls or list(listening.addresses))[0]}", flush=True)
     for address in listening.addresses:
         log.info("listening at %s", address)
+
+
+def _raise_descriptor_limit() -> None:
+    """Take all the descriptors that there are to be had: connections and segments are made of them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from typing import Final
 
 from imgd.core.events import Command, JobId, TellEnd, TellGrowth
 from imgd.core.jobs import Job, Phase, survey
-from imgd.core.pool import Pool, Segment, State
+from imgd.core.pool import SEGMENTS_MAX, Pool, Segment, State
 from imgd.core.queue import Queue
 from imgd.model import Outcome, Refused, Replied, Stopped
 
@@ -21,6 +21,7 @@ class Limits:
     queue_max: int = 200
     memory_wait_s: float = 30.0
     overtake_max: int = 20
+    segments_max: int = SEGMENTS_MAX
     ageing_s: float = 10.0
     retry_after_s: float = 2.0
 
@@ -30,7 +31,7 @@ class Ledger:
 
     def __init__(self, budget_bytes: int, limits: Limits) -> None:
         self.limits: Final = limits
-        self.pool: Final = Pool(budget_bytes)
+        self.pool: Final = Pool(budget_bytes, limits.segments_max)
         self.queue: Final = Queue(limits.ageing_s)
         self.jobs: Final[dict[JobId, Job]] = {}
         self.places: Final[dict[JobId, Job]] = {}  # Admitted jobs with stages of their own, until their worker leaves.

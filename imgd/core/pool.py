@@ -10,6 +10,7 @@ from imgd.core.events import Command, CreateSegment, DestroySegment, JobId, Punc
 
 PAGE_BYTES: Final = 4096
 CAPACITY_BYTES_MIN: Final = 16 * PAGE_BYTES
+SEGMENTS_MAX: Final = 4096  # Each takes two descriptors of the daemon's.
 WASTE_MAX: Final = 2  # A warm segment may be this many times larger than what it is taken for.
 
 
@@ -93,8 +94,9 @@ class Pool:
     a segment that a worker holds, or a job leases, is never reused, emptied or destroyed.
     """
 
-    def __init__(self, budget_bytes: int) -> None:
+    def __init__(self, budget_bytes: int, segments_max: int = SEGMENTS_MAX) -> None:
         self.budget_bytes: Final = budget_bytes
+        self.segments_max: Final = segments_max
         self.free_bytes = budget_bytes
         self.segments: dict[SegmentId, Segment] = {}
         self._by_key: dict[str, Segment] = {}
@@ -134,7 +136,8 @@ class Pool:
         """
         assert all(key not in self._by_key for key, _ in needs), "reserved twice"
         still_needed = sum(capacity_for(size) for _, size in needs)
-        if still_needed > self.available_bytes:
+        in_use = len(self.segments) - len(self._idle) - len(self._spare)
+        if still_needed > self.available_bytes or in_use + len(needs) > self.segments_max:
             return None
         taken: list[Segment] = []
         for key, size in needs:
@@ -210,6 +213,7 @@ class Pool:
     def check(self) -> None:
         """Assert that every byte of the budget is accounted for; cheap enough for after every event."""
         assert self.free_bytes >= 0, "the budget is exceeded"
+        assert len(self.segments) <= self.segments_max, "more segments than there are descriptors for"
         assert self.free_bytes + sum(self._bytes.values()) == self.budget_bytes, "bytes were lost or found"
 
     def check_all(self) -> None:
@@ -245,7 +249,7 @@ class Pool:
             ]  # fmt: skip
             if fitting:
                 return self._recycle(min(fitting, key=lambda s: (s.owner != owner, s.capacity_bytes)), owner)
-            if self.free_bytes >= capacity:
+            if self.free_bytes >= capacity and len(self.segments) < self.segments_max:
                 return self._create(capacity, owner)
             self._make_room(wanted)
 

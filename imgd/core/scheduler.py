@@ -181,7 +181,7 @@ class Scheduler:
             self.queue.add(job)
             self._crew.stop_the_unwanted()
             self._admit_waiting()
-            if job in self.queue and len(self.queue) > self.limits.queue_max:
+            if job in self.queue and not job.continues and len(self.queue) > self.limits.queue_max:
                 ledger.end(job, Refused("the queue is full", self.limits.retry_after_s))
 
     def _supersede(self, job: Job) -> None:

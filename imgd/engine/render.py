@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import resource
 import signal
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -43,6 +44,8 @@ from imgd.model import (
 )
 
 TEMPLATE_RETRY_S: Final = 5.0
+DESCRIPTORS_ELSE: Final = 256  # Workers, errands, roots, libraries.
+SEGMENTS_MIN: Final = 32  # A plan has five; with fewer than this nothing would be kept.
 TRIES_MAX: Final = 4  # A frame that changes under the worker, or a lost template, is tried again; then it is told.
 
 
@@ -292,6 +295,14 @@ def _tries() -> list[bool]:
     return [False] * (TRIES_MAX - 1) + [True]
 
 
+def _segments_max(settings: Settings) -> int:
+    """Share the descriptors out: two a segment, one a connection, some for all else."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 1 << 20 if descriptors == resource.RLIM_INFINITY else min(descriptors, 1 << 20)
+    rest = most - DESCRIPTORS_ELSE
+    return max(rest - settings.connections_max, rest // 2, 2 * SEGMENTS_MIN) // 2
+
+
 @asynccontextmanager
 async def open_engine(settings: Settings, resolve: Resolve, template: TemplateSettings) -> AsyncIterator[Engine]:
     """Run an engine: on leaving, its workers are killed and reaped, then its memory is given back."""
@@ -299,6 +310,7 @@ async def open_engine(settings: Settings, resolve: Resolve, template: TemplateSe
         workers_max=settings.workers_max, workers_idle_max=settings.workers_idle_max,
         worker_idle_s=settings.worker_idle_s, lists_max=settings.lists_max, queue_max=settings.queue_max,
         memory_wait_s=settings.memory_wait_s, overtake_max=settings.overtake_max,
+        segments_max=_segments_max(settings),
     )  # fmt: skip
     segments = Segments()
     forge = Forge(template)

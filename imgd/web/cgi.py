@@ -21,7 +21,7 @@ from imgd.engine.answer import Qualified
 from imgd.engine.client import Terms
 from imgd.engine.guest import Guest, pidfd_of_peer
 from imgd.engine.render import Engine
-from imgd.errors import BadRequest, BrokeOff, ConfigError, ImgdError, NoSuchFrame
+from imgd.errors import BadRequest, BrokeOff, ConfigError, ImgdError, NoSuchFrame, NotYours
 from imgd.model import Asker
 from imgd.web.images import matches
 from imgd.web.problems import body_of, headers_of, problem_of
@@ -114,6 +114,10 @@ async def _answer_one(raw: socket.socket, desk: CgiDesk, worker: int) -> None:
         ask = FROM_CGI.decode(packet)
         if not isinstance(ask, Ask) or ask.version != VERSION or ask.hand_over != (sink_fd >= 0):
             raise WireError("a question of another version, or without its descriptor")
+        if not ask.hand_over and os.getuid() not in (0, uid):
+            words = "a CGI of another user cannot be lent memory, since it could not be ended; let it hand over"
+            seqpacket.send(raw, _problem(NotYours(words)), [])
+            return
         pidfd = pidfd_of_peer(raw, pid)
         try:
             seqpacket.send(raw, await _reply(raw, desk, ask, (worker, sink_fd, pidfd)), [])

@@ -362,3 +362,22 @@ def test_check_finds_a_lost_byte() -> None:
     pool.free_bytes -= 1
     with pytest.raises(AssertionError):
         pool.check()
+
+
+def test_segments_are_bounded_in_number_too() -> None:
+    pool = Pool(1000 * UNIT, segments_max=4)
+    for number in range(4):
+        (segment,) = pool.reserve(number, "a", [(f"key {number}", UNIT)]) or []
+        pool.finish(segment, UNIT, "")
+        if number:
+            pool.give_back(segment, number)
+    assert len(pool.segments) == 4
+    assert pool.reserve(9, "a", [(f"more {n}", UNIT) for n in range(4)]) is None, "one of the four is in use"
+    pool.take_commands()
+    made = pool.reserve(9, "a", [("small", UNIT), ("large", 10 * UNIT), ("other", UNIT)])
+    assert made is not None
+    pool.check_all()
+    assert len(pool.segments) == 4
+    assert pool.find("key 0") is not None, "what is in use was evicted"
+    created = [command for command in pool.take_commands() if isinstance(command, CreateSegment)]
+    assert [command.capacity_bytes for command in created] == [10 * UNIT], "warm segments were not used again"
