@@ -9,8 +9,13 @@ from typing import Final
 from imgd.errors import BadFrame, Busy, ImgdError, NoSuchFrame, NotYours
 
 _SYS_OPENAT2: Final = 437
+_RESOLVE_NO_XDEV: Final = 0x01
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_BENEATH: Final = 0x08
+_RESOLVE_CACHED: Final = 0x20  # Linux 5.12; an older kernel refuses it.
+_LOCAL: Final = frozenset(  # Magic numbers of statfs(2): ext, XFS, Btrfs, tmpfs, F2FS, ZFS.
+    {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0xF2F52010, 0x2FC12FC1}
+)
 _ATTEMPTS: Final = 8  # EAGAIN: something was renamed while ".." of a link was resolved.
 _RETRY_AFTER_S: Final = 5.0
 
@@ -37,6 +42,23 @@ def open_beneath(directory_fd: int, path: bytes, flags: int) -> int:
         if number not in (errno.EAGAIN, errno.EINTR):
             break
     raise OSError(number, os.strerror(number))
+
+
+def open_at_once(directory_fd: int, path: bytes, flags: int) -> int:
+    """Do as `open_beneath` with names that the kernel has in memory, on the directory's own file system; -1 otherwise.
+
+    Does not block on a file system that `is_local`.
+    """
+    resolve = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_XDEV | _RESOLVE_CACHED
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    fd: int = _libc.syscall(_SYS_OPENAT2, directory_fd, path, ctypes.byref(how), ctypes.sizeof(how))
+    return fd
+
+
+def is_local(directory_fd: int) -> bool:
+    """Tell whether a directory lies on a file system that never waits for another machine."""
+    facts = (ctypes.c_long * 64)()
+    return _libc.fstatfs(directory_fd, ctypes.byref(facts)) == 0 and facts[0] in _LOCAL
 
 
 def parts_of(name: str) -> tuple[str, bytes]:

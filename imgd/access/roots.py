@@ -15,7 +15,7 @@ import trio
 
 from cgi_worker.wire.facts import Source
 from imgd.access.listing import Entry, Listing, Order, Page, list_directory, ref_of
-from imgd.access.lookup import failure_of, no_such, open_beneath, parts_of, refuse_special
+from imgd.access.lookup import failure_of, is_local, no_such, open_at_once, open_beneath, parts_of, refuse_special
 from imgd.config import Settings
 from imgd.errors import Busy, ConfigError
 from imgd.model import OpenSource
@@ -31,6 +31,7 @@ T = TypeVar("T")
 class _OpenRoot:
     root: Root
     fd: int
+    local: bool
     threads: trio.CapacityLimiter
 
 
@@ -81,7 +82,9 @@ class Roots:
                     os.close(open_beneath(fd, b".", os.O_PATH))
                 except OSError as error:
                     raise ConfigError(f"roots: cannot open {root.directory}: {error.strerror}") from error
-                self._roots[root.name] = _OpenRoot(root, fd, trio.CapacityLimiter(self._settings.lookups_max))
+                self._roots[root.name] = _OpenRoot(
+                    root, fd, is_local(fd), trio.CapacityLimiter(self._settings.lookups_max)
+                )
             self._closing = opened.pop_all()
         return self
 
@@ -105,7 +108,12 @@ class Roots:
             raise no_such(frame)
         found = _Found()
         try:
-            source = await self._in_thread(root, partial(self._find, root.fd, path or b".", found), frame)
+            at_once = open_at_once(root.fd, path or b".", os.O_PATH) if root.local else -1
+            if at_once >= 0:  # No thread for what takes no time.
+                source = self._identify(at_once, found)
+                await trio.lowlevel.checkpoint()
+            else:
+                source = await self._in_thread(root, partial(self._find, root.fd, path or b".", found), frame)
             yield OpenSource(found.fd, source)
         finally:
             found.leave()
@@ -138,7 +146,9 @@ class Roots:
             raise failure_of(error, name) from error
 
     def _find(self, root_fd: int, path: bytes, found: _Found) -> Source:
-        fd = open_beneath(root_fd, path, os.O_PATH)
+        return self._identify(open_beneath(root_fd, path, os.O_PATH), found)
+
+    def _identify(self, fd: int, found: _Found) -> Source:
         facts = os.fstat(fd)
         found.put(fd)  # From here on the descriptor may be closed at any moment.
         refuse_special(facts.st_mode)

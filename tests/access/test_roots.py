@@ -150,6 +150,7 @@ class Hung:
     """A file system that answers when it is let."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, module: object, slow: bytes) -> None:
+        monkeypatch.setattr(module, "open_at_once", lambda *_: -1)  # What is hung, the kernel has not in memory.
         self.go = threading.Event()
         self.entered = 0
         self.opened = threading.Event()
@@ -205,3 +206,34 @@ def test_a_root_that_is_gone_is_a_wrong_setting(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="roots: cannot open"), Roots(settings):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_what_is_in_memory_needs_no_thread_and_every_look_is_fresh(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tree / "a.fits"
+    path.stat()
+    monkeypatch.setattr(roots, "is_local", lambda _: True)
+    with Roots(Settings(roots=(Root("night", tree),))) as night:
+        with monkeypatch.context() as patched:
+            patched.setattr(trio.to_thread, "run_sync", None)
+            async with night.open("night/a.fits") as found:
+                assert found.source.inode == path.stat().st_ino
+            (tree / "new.fits").write_bytes(b"new")
+            (tree / "new.fits").rename(path)
+            async with night.open("night/a.fits") as found:
+                assert found.source.inode == path.stat().st_ino
+                assert found.source.size_bytes == 3
+        path.unlink()
+        with pytest.raises(NoSuchFrame):
+            async with night.open("night/a.fits"):
+                pass
+
+
+def test_only_local_file_systems_are_asked_without_a_thread() -> None:
+    for place, local in ((Path("/dev/shm"), True), (Path("/proc"), False)):
+        fd = os.open(place, os.O_PATH | os.O_DIRECTORY)
+        try:
+            assert lookup.is_local(fd) is local
+        finally:
+            os.close(fd)
