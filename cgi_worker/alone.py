@@ -51,6 +51,9 @@ class _Work:
     def input_facts(self, index: int) -> str:
         return self.inputs[index].facts
 
+    def input_key(self, index: int) -> str:
+        return self.inputs[index].buffer.key
+
     def wants(self, index: int) -> bool:
         return 0 <= index < len(self.outputs)
 

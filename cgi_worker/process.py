@@ -141,6 +141,9 @@ class _StageWork:
     def input_facts(self, index: int) -> str:
         return self._list.facts[self._stage.inputs[index]]
 
+    def input_key(self, index: int) -> str:
+        return self._list.todo.lent[self._stage.inputs[index]].buffer.key
+
     def wants(self, index: int) -> bool:
         return self._stage.outputs[index] >= 0
 

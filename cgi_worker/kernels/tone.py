@@ -191,6 +191,23 @@ def _put(grey: Any, good: Any, backwards: int, out: Any) -> None:
                 out[column, channel] = grey[channel, column] & good[column]
 
 
+@compiled(numba.types.Array(numba.f8, 1, "C", readonly=True), numba.f8, numba.i8, numba.u1[::1])
+def bend(positions: NDArray[np.float64], mid: float, invert: int, out: NDArray[np.uint8]) -> None:
+    """Make one channel's table: bend positions (0..1) by the midtone, to grey values rounded to the nearest.
+
+    positions  (TABLE,) float64, ascending. Unchanged.
+    invert     1: white becomes black.
+    out        (TABLE,) uint8, monotone.
+
+    Source  midtone transfer function, (mid - 1) t / ((2 mid - 1) t - mid).
+    """
+    for at in range(out.size):
+        t = positions[at]
+        grey = 255.0 * ((mid - 1.0) * t / ((2.0 * mid - 1.0) * t - mid)) + 0.5
+        value = np.uint8(min(max(grey, 0.0), 255.0))
+        out[at] = np.uint8(255) - value if invert == 1 else value
+
+
 @compiled(_PLANE, _AXES, _LOOK, numba.u1[:, :, ::1])
 def tone(plane: NDArray[np.float32], axes: tuple[Taps, Taps], look: Look, out: NDArray[np.uint8]) -> None:
     """Make rows of the 8-bit picture of a reduced plane.

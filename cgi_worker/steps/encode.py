@@ -8,7 +8,7 @@ from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.recipe import Encode
 
-ANNOUNCED_BYTES: Final = 65_536
+ANNOUNCED_BYTES: Final = 262_144  # Most pictures are smaller: they arrive whole, with their length.
 PNG_COMPRESS_LEVEL: Final = 1  # Noise hardly shrinks further, and takes several times as long to try.
 WEBP_METHOD: Final = 1  # The default of 4 takes three times as long for a few percent.
 

@@ -9,13 +9,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.kernels.tone import TABLE, Look, Taps, table_positions, taps, tone
-from cgi_worker.steps.levels import Level, distribution, midtone, settle, stretched
+from cgi_worker.kernels.tone import TABLE, Look, Taps, bend, table_positions, taps, tone
+from cgi_worker.steps.levels import Distribution, Level, distribution, settle, stretched
 from cgi_worker.steps.reduce import Reduced
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.recipe import Tone
 from cgi_worker.wire.view import Stretch
 
+Spreads = tuple[Distribution | None, ...]
+REMEMBERED_MAX: Final = 2  # Histograms, each about a megabyte a channel.
+_read_before: Final[dict[str, Spreads]] = {}
 THREAD_SAMPLES_MIN: Final = 200_000  # Below this a thread takes longer to start than its rows to be made.
 
 
@@ -28,13 +31,9 @@ class Toned(msgspec.Struct, frozen=True):
 
 def do(step: Tone, work: Work) -> Made:
     """Make the picture (output 0) of the reduced plane (input 0) by its histogram (input 1)."""
-    plane, histogram = work.input_array(0), work.input_array(1)
+    plane = work.input_array(0)
     how = msgspec.json.decode(work.input_facts(0), type=Reduced)
-    counted = msgspec.json.decode(work.input_facts(1), type=Reduced)
-    levels = tuple(
-        settle(step.levels, step.mid, distribution(row, channel))
-        for row, channel in zip(histogram, counted.channels, strict=True)
-    )
+    levels = tuple(settle(step.levels, step.mid, spread) for spread in _spreads(work))
     channels, height, width = plane.shape
     look = Look(
         np.array([level.black for level in levels]),
@@ -72,6 +71,19 @@ def _on_threads(
             other.result()
 
 
+def _spreads(work: Work) -> Spreads:
+    """Read the histogram (input 1), or remember it: the same frame with other levels is what comes next."""
+    key = work.input_key(1)
+    if key not in _read_before:
+        counted = msgspec.json.decode(work.input_facts(1), type=Reduced)
+        histogram = work.input_array(1)
+        spreads = tuple(distribution(row, of) for row, of in zip(histogram, counted.channels, strict=True))
+        while len(_read_before) >= REMEMBERED_MAX:
+            del _read_before[next(iter(_read_before))]
+        _read_before[key] = spreads
+    return _read_before[key]
+
+
 @functools.lru_cache(maxsize=8)
 def _bent(stretch: Stretch) -> NDArray[np.float64]:
     """Remember the stretch of the table's positions: it is the same for every picture."""
@@ -85,6 +97,5 @@ def tables(step: Tone, levels: tuple[Level, ...]) -> NDArray[np.uint8]:
     bent = _bent(step.stretch)
     made = np.empty((len(levels), TABLE), np.uint8)
     for row, level in zip(made, levels, strict=True):
-        grey = np.floor(255.0 * np.clip(midtone(level.mid, bent), 0.0, 1.0) + 0.5).astype(np.uint8)
-        row[:] = 255 - grey if step.invert else grey
+        bend(bent, level.mid, int(step.invert), row)
     return made

@@ -30,6 +30,9 @@ class Work(Protocol):
     def input_facts(self, index: int) -> str:
         """Tell the facts (JSON) that were said when this input was made."""
 
+    def input_key(self, index: int) -> str:
+        """Tell the key of an input's buffer: equal keys, equal contents."""
+
     def wants(self, index: int) -> bool:
         """Tell whether an output is to be written (False: it exists already)."""
 

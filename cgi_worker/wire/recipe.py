@@ -74,12 +74,16 @@ Step = Parse | Read | Reduce | Tone | Encode | Deliver
 
 
 class Buffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A result that a step will write: its key, its worst-case bytes, its array layout ("" for bytes)."""
+    """A result that a step will write: its key, its worst-case bytes, its array layout ("" for bytes).
+
+    kept  False for what nobody will ask for again: its segment is used for something else as soon as it is idle.
+    """
 
     key: str
     size_bytes: int
     dtype: Literal["", "u1", "u2", "i2", "i4", "i8", "f4", "f8", "u8"] = ""
     shape: tuple[int, ...] = ()
+    kept: bool = True
 
 
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,7 +146,7 @@ def picture_recipe(view: View, facts: Facts, source: Source) -> Recipe:
     )  # fmt: skip
     tone_key = _key("tone", source, place | {"factor": factor, "tone": msgspec.to_builtins(tone)})
     shape = (height, width, 3) if cfa else (height, width)
-    buffers.append(Buffer(tone_key, math.prod(shape), "u1", shape))
+    buffers.append(Buffer(tone_key, math.prod(shape), "u1", shape, kept=False))
     stages.append(Stage(tone, (plane_at, plane_at + 1), (plane_at + 2,)))
     encode = Encode(view.format, view.quality)
     encode_key = _key("encode", source, {"of": tone_key, "encode": msgspec.to_builtins(encode)})

@@ -45,6 +45,7 @@ class Segment:
     producer: JobId = -1
     used_bytes: int = 0
     facts: str = ""
+    kept: bool = True  # False: spare, not idle, once nobody uses it.
     leases: set[JobId] = field(default_factory=set)
     holders: set[WorkerId] = field(default_factory=set)
 
@@ -129,10 +130,12 @@ class Pool:
         owner: str,
         needs: Sequence[tuple[str, int]],
         wanted: Callable[[], Collection[str]] = nobody_wants,
+        passing: Collection[str] = (),
     ) -> list[Segment] | None:
         """Reserve a segment for each (key, bytes) at once, leased to the job; None and no change if they do not fit.
 
-        wanted  tells the keys that waiting jobs want: those buffers are evicted last.
+        wanted   tells the keys that waiting jobs want: those buffers are evicted last.
+        passing  keys of buffers that are not kept: spare, not idle, once nobody uses them.
         """
         assert all(key not in self._by_key for key, _ in needs), "reserved twice"
         still_needed = sum(capacity_for(size) for _, size in needs)
@@ -144,7 +147,7 @@ class Pool:
             still_needed -= capacity_for(size)
             segment = self._take(capacity_for(size), owner, still_needed, wanted)
             segment.state, segment.key, segment.producer, segment.owner = State.WRITING, key, job, owner
-            segment.used_bytes, segment.facts = 0, ""
+            segment.used_bytes, segment.facts, segment.kept = 0, "", key not in passing
             segment.leases.add(job)
             self._by_key[key] = segment
             self._count(segment)
@@ -160,6 +163,7 @@ class Pool:
     def give_back(self, segment: Segment, job: JobId) -> None:
         """End a job's lease, if it has one."""
         segment.leases.discard(job)
+        self._drop_if_passing(segment)
         self._count(segment)
 
     def hold(self, segment: Segment, worker: WorkerId) -> None:
@@ -177,6 +181,7 @@ class Pool:
                 self._retire(segment)
             elif segment.state is State.READY and segment.producer != -1:
                 segment.producer = -1
+                self._drop_if_passing(segment)
                 self._trim(segment)
         self._count(segment)
 
@@ -295,8 +300,15 @@ class Pool:
         segment.state, segment.key, segment.producer = State.SPARE, "", -1
         segment.used_bytes, segment.facts = 0, ""
 
+    def _drop_if_passing(self, segment: Segment) -> None:
+        if segment.use is Use.IDLE and not segment.kept:
+            del self._by_key[segment.key]
+            self._retire(segment)
+
     def _trim(self, segment: Segment) -> None:
-        """Give back the pages beyond what is used; nobody can write them any more."""
+        """Give back the pages beyond what is used; nobody can write them any more. A spare segment stays warm."""
+        if segment.state is State.SPARE:
+            return
         charge = max(PAGE_BYTES, -(-segment.used_bytes // PAGE_BYTES) * PAGE_BYTES)
         if charge < segment.charge_bytes:
             self._uncount(segment)

@@ -249,7 +249,8 @@ class Scheduler:
         buffers = job.recipe.buffers
         borrowed = self._borrow(job, need)  # First, so that making room cannot evict it.
         needs = [(buffers[index].key, buffers[index].size_bytes) for index in need.makes]
-        made = self.pool.reserve(job.id, job.asker.owner, needs, self._wanted_keys)
+        passing = [buffers[index].key for index in need.makes if not buffers[index].kept]
+        made = self.pool.reserve(job.id, job.asker.owner, needs, self._wanted_keys, passing=passing)
         if made is None:
             for segment in borrowed.values():
                 self.pool.give_back(segment, job.id)

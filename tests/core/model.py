@@ -56,10 +56,10 @@ class World:
 
     # Facts that the core is told
 
-    def submit(self, recipe: Recipe, asker: Asker, worker: WorkerId | None = None) -> JobId:
+    def submit(self, recipe: Recipe, asker: Asker, worker: WorkerId | None = None, *, continues: bool = False) -> JobId:
         job = len(self.clients) + 1
         self.clients[job] = Client(asker, recipe, self.now_s, worker)
-        self._tell(Submitted(job, recipe, asker, self.now_s, worker))
+        self._tell(Submitted(job, recipe, asker, self.now_s, worker, continues))
         return job
 
     def leave(self, job: JobId) -> None:
@@ -322,8 +322,10 @@ class World:
             return
         assert isinstance(event, StageFailed | WorkerEnded) and lost_by is not None
         own = lost_by.todo is not None and lost_by.todo.job == told.job
-        if own or client.worker == event.worker:
+        if own:
             assert told.outcome == event.outcome
+        elif client.worker == event.worker:
+            assert told.outcome in (event.outcome, Stopped())  # If it shared its own worker's work, it may try again.
         else:
             assert any(buffer.key in lost for buffer in client.recipe.buffers), "told of a stranger's loss"
             guest = lost_by.external and isinstance(event, WorkerEnded)

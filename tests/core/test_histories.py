@@ -56,7 +56,7 @@ class Clients(RuleBasedStateMachine):
     @rule(pick=PICK, asker=ASKERS, again=st.sampled_from([1, 1, 1, 4]))
     def submit(self, pick: int, asker: Asker, again: int) -> None:
         for _ in range(again):
-            self.world.submit(recipe_of(pick), asker)
+            self.world.submit(recipe_of(pick), asker, continues=pick % 3 == 0)
 
     @rule(pick=PICK, owner=st.sampled_from("ab"))
     def submit_for_stdout(self, pick: int, owner: str) -> None:

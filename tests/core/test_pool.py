@@ -381,3 +381,22 @@ def test_segments_are_bounded_in_number_too() -> None:
     assert pool.find("key 0") is not None, "what is in use was evicted"
     created = [command for command in pool.take_commands() if isinstance(command, CreateSegment)]
     assert [command.capacity_bytes for command in created] == [10 * UNIT], "warm segments were not used again"
+
+
+def test_a_buffer_in_passing_is_spare_and_warm_once_nobody_uses_it() -> None:
+    pool = Pool(8 * UNIT)
+    kept, passing = pool.reserve(1, "a", [("kept", UNIT), ("passing", UNIT)], passing=["passing"]) or []
+    for segment in (kept, passing):
+        pool.hold(segment, 1)
+        pool.finish(segment, 100, "")
+        pool.let_go(segment, 1)
+        pool.check_all()
+    assert pool.find("passing") is passing, "dropped while it was leased"
+    for segment in (kept, passing):
+        pool.give_back(segment, 1)
+        pool.check_all()
+    assert pool.find("kept") is kept
+    assert pool.find("passing") is None
+    pool.take_commands()
+    assert pool.reserve(2, "a", [("next", UNIT)]) == [passing]
+    assert pool.take_commands() == [], "a warm segment was not used as it is"

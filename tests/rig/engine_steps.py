@@ -245,6 +245,9 @@ class _Alone:
     def input_facts(self, index: int) -> str:
         return self.inputs[index][1]
 
+    def input_key(self, index: int) -> str:
+        return f"{index} {self.inputs[index][1]}"
+
     def wants(self, index: int) -> bool:
         return index < len(self.outputs)
 

@@ -1,5 +1,6 @@
 """A `Work` that lends plain arrays and notes what the step says."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,9 @@ class Lending:
 
     def input_facts(self, index: int) -> str:
         return self.facts[index]
+
+    def input_key(self, index: int) -> str:
+        return hashlib.sha256(self.inputs[index].tobytes() + self.facts[index].encode()).hexdigest()
 
     def wants(self, index: int) -> bool:
         return self.outputs[index] is not None
