@@ -130,6 +130,7 @@ class Pool:
         owner: str,
         needs: Sequence[tuple[str, int]],
         wanted: Callable[[], Collection[str]] = nobody_wants,
+        *,
         passing: Collection[str] = (),
     ) -> list[Segment] | None:
         """Reserve a segment for each (key, bytes) at once, leased to the job; None and no change if they do not fit.
