@@ -24,6 +24,8 @@ from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 from wsproto.events import Message
 
+from imgd.web.idle import IdleTimer
+
 PIECE_BYTES: Final = 65_536
 REFUSED_LEAVES_S: Final = 5.0
 _DEFLATE: Final = b"sec-websocket-extensions"
@@ -43,6 +45,9 @@ class Connection(TCPServer):
         self._socket = stream.socket
         self.send_limit_s = 30.0
         self.stalled = False
+        self.idle_task = cast(
+            Any, IdleTimer(config.keep_alive_timeout, context.terminated, self._initiate_server_close)
+        )  # fmt: skip
         self._life = trio.CancelScope()
 
     async def run(self) -> None:
@@ -96,6 +101,8 @@ class Connection(TCPServer):
         if not isinstance(event, RawData):
             await super().protocol_send(event)
             return
+        if not event.data:
+            return  # Hypercorn hands on what its protocols have to send, also when that is nothing.
         async with self.send_lock:
             try:
                 with trio.CancelScope(shield=True):  # Half a frame written would garble all that follows.

@@ -25,6 +25,7 @@ MARK = "RIG_FOLDER"  # In the environment of all its processes; no IMGD_ name, w
 READY_LIMIT_S = 180.0  # The first start on a machine compiles the kernels.
 END_LIMIT_S = 20.0
 SETTLE_LIMIT_S = 10.0
+WEBSOCKET_CLOSE_LIMIT_S = 5.0
 READY_LINE = re.compile(r"imgd serves http://([0-9.]+):(\d+)/\n")
 
 
@@ -60,12 +61,16 @@ class RunningDaemon:
         """Open an HTTP/2 connection with prior knowledge."""
         return connect2(self.host, self.port)
 
-    def websocket(self, path: str) -> AbstractAsyncContextManager[trio_websocket.WebSocketConnection]:
-        """Open a websocket."""
-        found: AbstractAsyncContextManager[trio_websocket.WebSocketConnection] = trio_websocket.open_websocket(
-            self.host, self.port, path, use_ssl=False
-        )
-        return found
+    @asynccontextmanager
+    async def websocket(self, path: str) -> AsyncIterator[trio_websocket.WebSocketConnection]:
+        """Open a websocket; its socket is closed at the end, whatever became of the daemon."""
+        async with await trio.open_tcp_stream(self.host, self.port) as stream, trio.open_nursery() as nursery:
+            host = f"{self.host}:{self.port}"
+            connection = await trio_websocket.wrap_client_stream(nursery, stream, host, path)
+            yield connection
+            with trio.move_on_after(WEBSOCKET_CLOSE_LIMIT_S):
+                await connection.aclose()
+            nursery.cancel_scope.cancel()
 
     async def get(self, target: str, **headers: str) -> Response:
         """Ask once, in a connection of its own."""
