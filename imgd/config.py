@@ -96,7 +96,10 @@ class Settings:
         16 * GIB,
         GIB,
         1 << 46,
-        ("Address space of one worker (RLIMIT_AS): bounds what a hostile file can make a decoder allocate"),
+        (
+            "Memory of one worker beyond what it is forked with (RLIMIT_DATA): bounds what a hostile file can "
+            "make a decoder allocate"
+        ),
         zero="no limit",
     )
     step_limit_s: float = seconds_setting(

@@ -9,6 +9,7 @@ import socket
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 
 import trio
 
@@ -24,6 +25,7 @@ from imgd.web.serve import ConnectionCounts, HttpServer, Listening, open_listene
 
 log = logging.getLogger("imgd")
 
+CONNECTIONS_ANY = 1_000_000
 EXIT_OK = 0
 EXIT_OUR_BUG = 70  # EX_SOFTWARE: a supervisor is to start it again.
 CGI_PLACES = 64  # CGI programs answered at the same time; the web server starts no more of them than it has slots for.
@@ -36,7 +38,7 @@ def run(settings: Settings) -> int:
     """
     _log_to_stderr(settings.log_level)
     become_subreaper()
-    _raise_descriptor_limit()
+    settings = replace(settings, connections_max=min(settings.connections_max, _raise_descriptor_limit()))
     exit_code = EXIT_OK
     try:
         trio.run(_main, settings)
@@ -53,7 +55,10 @@ async def _main(settings: Settings) -> None:
     users = user_ids(settings.cgi_users)
     engine: Engine | None = None
     with open_listeners(settings.bind) as listening, Roots(settings) as roots, _open_cgi_socket(settings) as cgi_socket:
-        template = TemplateSettings(memory_bytes=settings.worker_memory_bytes or None)
+        template = TemplateSettings(
+            memory_bytes=settings.worker_memory_bytes or None,
+            readable=tuple(str(root.directory) for root in settings.roots),
+        )
         try:
             async with open_engine(settings, roots.open, template) as engine:
                 sessions = Sessions(settings.sessions_max, settings.session_uids_max)
@@ -101,10 +106,12 @@ def _announce(listening: Listening) -> None:
         log.info("listening at %s", address)
 
 
-def _raise_descriptor_limit() -> None:
-    """Take all the descriptors that there are to be had: connections and segments are made of them."""
+def _raise_descriptor_limit() -> int:
+    """Take all the descriptors that there are to be had; return how many connections they are enough for."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    connections: int = CONNECTIONS_ANY if most == resource.RLIM_INFINITY else max(8, (most - 256) // 12)
+    return connections
 
 
 @contextlib.contextmanager

@@ -1,11 +1,13 @@
 """Facts: what `parse` found out about a frame, as the planner needs it."""
 
+import math
 from typing import Final, Literal
 
 import msgspec
 
 FACTS_BYTES_MAX: Final = 1 << 20  # The facts document of one frame; more HDUs than fit are counted, not listed.
 HEADER_BYTES_MAX: Final = 4 << 20  # The header document (all cards as JSON) of one frame.
+AXES_MAX: Final = 999  # NAXIS has three digits at most.
 HDUS_MAX: Final = 2048  # Listed HDUs; a mosaic camera has about a hundred.
 
 StoredType = Literal["u1", "i2", "i4", "i8", "f4", "f8"]
@@ -96,7 +98,21 @@ def decode_facts(text: bytes) -> Facts:
 
     Raises  msgspec.ValidationError or msgspec.DecodeError for anything else.
     """
-    return _DECODER.decode(text)
+    facts = _DECODER.decode(text)
+    for hdu in facts.hdus:
+        if not _is_sound(hdu):
+            raise msgspec.ValidationError(f"HDU {hdu.index} cannot be as it is described")
+    return facts
+
+
+def _is_sound(hdu: Hdu) -> bool:
+    """Tell whether what is said of an HDU can be true; only one with a picture has to have a shape."""
+    if hdu.index < 0 or hdu.rows < 0 or hdu.offset < 0 or not (math.isfinite(hdu.bscale) and math.isfinite(hdu.bzero)):
+        return False
+    if hdu.cfa is not None and (len(hdu.cfa) != 4 or not set(hdu.cfa) <= set("RGB")):
+        return False
+    has_picture = hdu.reason is None
+    return not has_picture or (2 <= len(hdu.shape) <= AXES_MAX and all(side >= 1 for side in hdu.shape))
 
 
 _DECODER: Final = msgspec.json.Decoder(Facts)

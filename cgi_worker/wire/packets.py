@@ -194,11 +194,23 @@ class Grammar(Generic[M]):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WireError(f"malformed packet: {error}") from error
         match message:
-            case Done(facts=text) if len(text) > STEP_FACTS_BYTES_MAX:
-                raise WireError("facts of a step are over the limit")
+            case Done(facts=text):
+                _check_facts(text)
             case Failed(text=text) if len(text) > TEXT_MAX:
                 raise WireError("text of a failure is over the limit")
         return message
+
+
+def _check_facts(text: str) -> None:
+    """Raise WireError for facts that are no JSON, or over the limit as they will be written again."""
+    if len(msgspec.json.encode(text)) > STEP_FACTS_BYTES_MAX:
+        raise WireError("facts of a step are over the limit")
+    if not text:
+        return  # Nothing was said.
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        raise WireError(f"facts of a step are no JSON: {error}") from error
 
 
 def encode(message: Message) -> bytes:

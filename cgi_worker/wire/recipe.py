@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from cgi_worker.wire.facts import FACTS_BYTES_MAX, HEADER_BYTES_MAX, Facts, Hdu, Source
-from cgi_worker.wire.view import WEBP_SIDE_PX_MAX, Cut, Format, Levels, Region, Stretch, View, ViewError
+from cgi_worker.wire.view import SIDE_PX_MAX, WEBP_SIDE_PX_MAX, Cut, Format, Levels, Region, Stretch, View, ViewError
 
 BINS: Final = 65_536
 FACTOR_MAX: Final = 4096  # A row band of this many rows still sums 16-bit counts exactly in uint64.
@@ -187,7 +187,7 @@ def fit(view: View, region: Region) -> tuple[int, int]:
         (view.size.height_px or height) / height,
     )
     fitted = max(1, round(width * scale)), max(1, round(height * scale))
-    side_max = WEBP_SIDE_PX_MAX if view.format == "webp" else 65_535
+    side_max = WEBP_SIDE_PX_MAX if view.format == "webp" else SIDE_PX_MAX
     if max(fitted) > side_max:
         raise ViewError("size", f"{view.format} holds at most {side_max} pixels a side; this would be {max(fitted)}")
     return fitted

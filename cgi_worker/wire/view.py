@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 FRAME_NAME_BYTES_MAX: Final = 4096  # PATH_MAX: a longer name could not be opened anyway.
-SIDE_PX_MAX: Final = 65_535  # JPEG has 16 bits for each side.
+SIDE_PX_MAX: Final = 65_500  # As libjpeg has it; no format is given more.
 WEBP_SIDE_PX_MAX: Final = 16_383  # WebP has 14 bits for each side.
 AUTO_SIDE_PX: Final = 1200  # A viewer that names no size gets what fits this box.
 COORDINATE_MAX: Final = 2**31 - 1

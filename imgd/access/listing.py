@@ -124,15 +124,19 @@ def _scan(fd: int, page: Page) -> tuple[list[tuple[int, bytes]], bool]:
     return [(-time_ns, name) for time_ns, name in heapq.nsmallest(page.limit + 1, found)], whole
 
 
+def _octets(ref: str) -> bytes:
+    return unquote_to_bytes(ref.encode("utf-8", "surrogateescape"))
+
+
 def _beyond(page: Page) -> tuple[int, bytes] | None:
     if not page.after:
         return None
     if page.order == "name":
-        return 0, unquote_to_bytes(page.after)
+        return 0, _octets(page.after)
     match = _AFTER_NEWEST.fullmatch(page.after)
     if match is None:
         raise BadRequest("was not made by a listing of this order", "after")
-    return -int(match[1]), unquote_to_bytes(match[2])
+    return -int(match[1]), _octets(match[2])
 
 
 def _entry(root_fd: int, fd: int, path: bytes, name: bytes) -> Entry | None:

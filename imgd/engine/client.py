@@ -12,9 +12,10 @@ import trio
 from cgi_worker.wire.recipe import Recipe
 from imgd.core.events import JobId, Released, Submitted, TellEnd, TellGrowth, Withdrawn, WorkerId
 from imgd.engine.supervise import Errand, Floor
-from imgd.errors import WorkerLost
+from imgd.errors import Busy, WorkerLost
 from imgd.model import Asker, OpenSource, Outcome, Replied
 
+DESCRIPTORS_RETRY_S: Final = 2.0
 CHUNK_BYTES: Final = 1 << 20  # Read at once: one body for a tile or a picture, bounded for an export.
 
 
@@ -127,8 +128,11 @@ async def open_job(
     errand = Errand(msgspec.json.encode(found.source).decode(), client.hear)
     floor.errands[client.job] = errand
     try:
-        errand.source_fd = os.dup(found.path_fd)
-        errand.sink_fd = os.dup(terms.sink_fd) if terms.sink_fd >= 0 else -1
+        try:
+            errand.source_fd = os.dup(found.path_fd)
+            errand.sink_fd = os.dup(terms.sink_fd) if terms.sink_fd >= 0 else -1
+        except OSError as error:
+            raise Busy("too many files are open", DESCRIPTORS_RETRY_S) from error
         floor.inbox.put(Submitted(client.job, recipe, asker, trio.current_time(), terms.worker, terms.continues))
         yield client
     finally:

@@ -1,6 +1,7 @@
 """A guest: a CGI process that does its own request's todo list with the segments that it is lent."""
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -30,10 +31,10 @@ def pidfd_of_peer(end: socket.socket, pid: int) -> int:
     """
     try:
         return end.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
-    except ProcessLookupError:
-        raise
-    except OSError:
-        return os.pidfd_open(pid)  # Older kernels: the connection is fresh, its process has not been reaped yet.
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT or pid <= 0:
+            raise ProcessLookupError("the process that connected is gone, or not to be seen from here") from error
+    return os.pidfd_open(pid)  # Older kernels: the connection is fresh, its process has not been reaped yet.
 
 
 class Guest:

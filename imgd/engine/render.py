@@ -44,6 +44,7 @@ from imgd.model import (
 )
 
 TEMPLATE_RETRY_S: Final = 5.0
+DESCRIPTORS_A_CONNECTION: Final = 4  # Itself, and what its request holds.
 DESCRIPTORS_ELSE: Final = 256  # Workers, errands, roots, libraries.
 SEGMENTS_MIN: Final = 32  # A plan has five; with fewer than this nothing would be kept.
 TRIES_MAX: Final = 4  # A frame that changes under the worker, or a lost template, is tried again; then it is told.
@@ -296,11 +297,11 @@ def _tries() -> list[bool]:
 
 
 def _segments_max(settings: Settings) -> int:
-    """Share the descriptors out: two a segment, one a connection, some for all else."""
+    """Share the descriptors out: two a segment, some for the connections and for all else."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 1 << 20 if descriptors == resource.RLIM_INFINITY else min(descriptors, 1 << 20)
-    rest = most - DESCRIPTORS_ELSE
-    return max(rest - settings.connections_max, rest // 2, 2 * SEGMENTS_MIN) // 2
+    rest = most - DESCRIPTORS_ELSE - settings.connections_max * DESCRIPTORS_A_CONNECTION
+    return max(rest, 2 * SEGMENTS_MIN) // 2
 
 
 @asynccontextmanager

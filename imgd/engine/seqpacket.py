@@ -45,5 +45,7 @@ async def receive(end: socket.socket) -> tuple[bytes, int] | None:
                 os.close(descriptor)
             raise WireError("a packet over the limit, or with more descriptors than it may have")
         if not packet:
+            for descriptor in found:
+                os.close(descriptor)
             return None
         return packet, found[0] if found else -1

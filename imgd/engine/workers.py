@@ -204,7 +204,10 @@ class Template:
             raise NoWorker("the template is gone")
         forking = _Forking()
         link: WorkerLink | None = None
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise NoWorker(f"no socket for it: {error.strerror}") from error
         ours.setblocking(False)
         try:
             with theirs:

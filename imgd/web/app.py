@@ -61,6 +61,7 @@ def make_app(
     """
     images = Images(engine, sessions, settings.send_limit_s)
     live = Live(sessions, settings.message_bytes, settings.send_limit_s, settings.origins)
+    live.tell_ends(images.end_session)
     all_owners: dict[str, Owner] = {
         "engine": engine.statistics,
         "sessions": sessions.statistics,

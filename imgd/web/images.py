@@ -12,7 +12,7 @@ import trio
 from cgi_worker.wire.view import View, ViewError, view_from_pairs
 from imgd.core.sessions import Sessions
 from imgd.engine.answer import Answer
-from imgd.errors import BadRequest, ImgdError, NoSuchFrame
+from imgd.errors import BadRequest, Gone, ImgdError, NoSuchFrame
 from imgd.model import Asker
 from imgd.web.problems import Headers, send_problem, send_status
 from imgd.web.query import decode_text, read_known, read_pairs
@@ -45,6 +45,7 @@ class Images:
         self._sessions = sessions
         self._send_limit_s = send_limit_s
         self.counts = Counts()
+        self._of_sessions: dict[str, set[trio.CancelScope]] = {}
 
     async def picture(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `/img`."""
@@ -73,8 +74,26 @@ class Images:
         self.counts.problems_total += 1
         await send_problem(reply.send, failed)
 
+    def end_session(self, session: str) -> None:
+        """Withdraw the pictures that are on their way for a session that has ended."""
+        for answering in self._of_sessions.pop(session, ()):
+            answering.cancel()
+
     async def _picture(self, reply: "_Reply") -> None:
         view, asker = self._wanted(reply.scope)
+        with trio.CancelScope() as answering:
+            mine = self._of_sessions.setdefault(asker.session, set())
+            mine.add(answering)
+            try:
+                await self._picture_of(reply, view, asker)
+            finally:
+                mine.discard(answering)
+                if not mine and self._of_sessions.get(asker.session) is mine:
+                    del self._of_sessions[asker.session]
+        if answering.cancelled_caught:
+            raise Gone("its session has ended")
+
+    async def _picture_of(self, reply: "_Reply", view: View, asker: Asker) -> None:
         asked_etags = reply.request_header(b"if-none-match")
         if reply.method == "HEAD" or asked_etags:
             known = await self._engine.qualify(view, asker)

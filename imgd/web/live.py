@@ -2,7 +2,7 @@
 
 import itertools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -63,8 +63,13 @@ class Live:
         self._message_bytes = message_bytes
         self._send_limit_s = send_limit_s
         self._origins = frozenset(origins)
+        self._on_end: Callable[[str], None] = lambda _: None
         self._numbers = itertools.count(1)
         self._open: dict[str, trio.CancelScope] = {}
+
+    def tell_ends(self, on_end: Callable[[str], None]) -> None:
+        """Have somebody told of each session that has ended."""
+        self._on_end = on_end
 
     def end_sessions(self) -> None:
         """Tell all clients to leave (close code 1001)."""
@@ -93,6 +98,7 @@ class Live:
         finally:
             del self._open[session]
             self._sessions.close(session)
+            self._on_end(session)
 
     async def _converse(self, session: str, receive: Receive, send: Send) -> int:
         """Answer message after message; return the code to close with, 0 if the client is gone."""
@@ -125,7 +131,7 @@ class Live:
                     return {"id": message.id, "op": "src", "uid": self._src(session, message)}
         except ImgdError as error:
             problem = problem_of(error)
-        except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
             problem = problem_of(BadRequest(str(error), "message"))
         return {
             "id": _id_of(text),
@@ -163,7 +169,7 @@ def _id_of(text: str) -> int | None:
     """Find the id of a message that is otherwise wrong, so that the client knows which one it was."""
     try:
         found = _PEEK.decode(text).id
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
     return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= ID_MAX else None
 
@@ -178,7 +184,11 @@ def _check_origin(scope: Scope, allowed: frozenset[str]) -> None:
     if not origin or origin in allowed:
         return
     host = headers.get(b"host", b"").decode("latin-1")
-    if not host or urlsplit(origin).netloc.lower() != host.lower():
+    try:
+        place = urlsplit(origin).netloc.lower()
+    except ValueError:
+        place = ""  # No origin that a browser would send.
+    if not host or place != host.lower():
         raise NotYours("a page of another origin may not open the websocket (setting origins)", "origin")
 
 

@@ -18,6 +18,7 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.logging import Logger
 from hypercorn.trio.worker_context import WorkerContext
+from priority.priority import PriorityError
 
 from imgd.config import Settings
 from imgd.errors import ConfigError
@@ -36,7 +37,7 @@ _KEEP_ALIVE: Final = (  # A client that is gone without a word is noticed within
 # end of that connection, never of the daemon. Errors of the application do not come this way.
 PEER_CAUSED: Final = (
     LookupError, ValueError, AttributeError, NameError,
-    h11.ProtocolError, h2.exceptions.H2Error, wsproto.utilities.ProtocolError,
+    h11.ProtocolError, h2.exceptions.H2Error, PriorityError, wsproto.utilities.ProtocolError,
 )  # fmt: skip
 
 

@@ -129,6 +129,22 @@ async def test_a_session_takes_its_uids_along(folder: Path) -> None:
                 await trio.sleep(0.01)
 
 
+async def test_a_session_that_closes_withdraws_its_picture_on_another_connection(folder: Path) -> None:
+    async with running_daemon(f"f={folder}", workers_max=1, worker_threads=1) as daemon:
+        await daemon.get("/frame/f/a.fits")
+        async with daemon.connect() as loading:
+            async with daemon.websocket("/live") as live:
+                asked = {"frame": "f/a.fits", "size": "max", "format": "png"}
+                await live.send_message(json.dumps({"id": 1, "op": "src", "view": asked}))
+                uid = json.loads(await live.get_message())["uid"]
+                await loading.send("GET", f"/img?u={uid}")
+                await catch_worker(daemon, signal.SIGCONT)
+            await until_free(daemon)
+            assert (await metrics(daemon))["imgd_engine_stopped_total"] == 1
+            answer = await loading.response()
+            assert answer.status == 503
+
+
 async def test_the_daemons_own_end_stops_all_work_in_time(folder: Path) -> None:
     async with running_daemon(f"f={folder}", workers_max=2, shutdown_s=0.5) as daemon:
         async with daemon.connect() as one, daemon.connect() as two, daemon.websocket("/live"):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
 from cgi_worker.wire import packets as p
@@ -21,15 +22,16 @@ from cgi_worker.wire.view import (
 whole = st.integers(-(2**63), 2**63 - 1)
 number = st.floats(allow_nan=False, allow_infinity=False)
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+said = text.map(lambda words: msgspec.json.encode({"said": words}).decode())
 kinds = st.sampled_from(["image", "compressed", "table", "empty", "other"])
 side = st.integers(1, SIDE_PX_MAX)
 
 hdus = st.builds(
     Hdu,
-    index=whole,
+    index=st.integers(0, 2**63 - 1),
     name=text,
     kind=kinds,
-    shape=st.lists(st.integers(1, 1 << 20), max_size=4).map(tuple),
+    shape=st.lists(st.integers(1, 1 << 20), min_size=2, max_size=4).map(tuple),
     stored=st.sampled_from(["u1", "i2", "i4", "i8", "f4", "f8"]),
     bscale=number,
     bzero=number,
@@ -85,7 +87,7 @@ BY_TYPE: dict[type[Any], st.SearchStrategy[Any]] = {
     p.Todo: todos,
     p.Bye: st.just(p.Bye()),
     p.Progress: st.builds(p.Progress, whole, whole, whole),
-    p.Done: st.builds(p.Done, whole, whole, st.lists(whole, max_size=3).map(tuple), text, number),
+    p.Done: st.builds(p.Done, whole, whole, st.lists(whole, max_size=3).map(tuple), said, number),
     p.Failed: st.builds(p.Failed, whole, whole, st.sampled_from(["bad_frame", "changed", "forbidden"]), text),
     p.Detached: st.builds(p.Detached, whole, whole),
     p.Ask: st.builds(p.Ask, whole, text, st.booleans(), text, st.booleans()),

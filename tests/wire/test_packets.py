@@ -103,9 +103,18 @@ def test_the_longest_packet_passes_and_one_byte_more_does_not() -> None:
 
 
 def test_facts_and_words_have_limits_of_their_own() -> None:
-    p.FROM_WORKER.decode(p.encode(p.Done(1, 0, (), "x" * p.STEP_FACTS_BYTES_MAX, 0.0)))
-    with pytest.raises(p.WireError, match="facts"):
-        p.FROM_WORKER.decode(p.encode(p.Done(1, 0, (), "x" * (p.STEP_FACTS_BYTES_MAX + 1), 0.0)))
+    def hear(facts: str) -> None:
+        p.FROM_WORKER.decode(p.encode(p.Done(1, 0, (), facts, 0.0)))
+
+    room = p.STEP_FACTS_BYTES_MAX - len(r'"\"\""')  # As it is written again: quoted, its quotes escaped.
+    hear('"' + "x" * room + '"')
+    for over in ('"' + "x" * (room + 1) + '"', '"' + "\x01" * (room // 4) + '"'):
+        with pytest.raises(p.WireError, match="over the limit"):
+            hear(over)
+    for odd in ("no JSON", "[" * 5000, '{"half":'):
+        with pytest.raises(p.WireError, match="no JSON"):
+            hear(odd)
+    hear("")
     p.FROM_WORKER.decode(p.encode(p.Failed(1, 0, "changed", "x" * p.TEXT_MAX)))
     with pytest.raises(p.WireError, match="text"):
         p.FROM_WORKER.decode(p.encode(p.Failed(1, 0, "changed", "x" * (p.TEXT_MAX + 1))))
