@@ -39,7 +39,7 @@ async def test_a_list_is_done_step_by_step_and_each_segment_detached_when_it_is_
                 (Progress, 0, None), (Done, 0, None), (Detached, None, 1),
                 (Progress, 1, None), (Done, 1, None), (Detached, None, 2), (Detached, None, 3),
             ]  # fmt: skip
-            assert [m.facts for m in heard if isinstance(m, Done)] == ["said", "said"]
+            assert [m.facts for m in heard if isinstance(m, Done)] == ['{"said":1}', '{"said":1}']
             assert segments.read(3, 0, PAGE) == PATTERN
             assert not maps_segments(link.pid)
         link.send(Bye())

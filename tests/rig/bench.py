@@ -76,7 +76,9 @@ class Job:
         for n in range(len(self.qualities) + 1):
             writable = n > 0 or self.path is not None
             used = 0 if writable else PAGE
-            lent.append(Lent(Buffer(f"k{n}", PAGE, "u1", (PAGE,)), n + 1, writable, used, "" if writable else "said"))
+            lent.append(
+                Lent(Buffer(f"k{n}", PAGE, "u1", (PAGE,)), n + 1, writable, used, "" if writable else '{"said":1}')
+            )
             descriptors.append(self.segments.writer_fd(n + 1) if writable else self.segments.reader_fd(n + 1))
         if self.sink >= 0:
             stages.append(Stage(Deliver("head:"), (len(lent) - 1,), ()))
