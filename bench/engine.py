@@ -30,7 +30,7 @@ WEBSOCKETS: Final = 200
 SETTLE_S: Final = 1.0
 ROOM_BYTES: Final = 12 << 30  # Free memory and disk that 50 frames of 61 megapixels need; with less, 16 megapixels.
 POLL_S: Final = 0.003  # Each question takes the daemon's time, too: what is measured is longer than what is.
-FIRST_POLL_S: Final = 0.005
+FIRST_POLL_S: Final = 0.012  # Nothing is measured below this; asking earlier would only hold up the daemon.
 LEFT_MIN_S: Final = 0.003  # A client that stays this long has been heard.
 
 # What has to be 0 for all bytes to be free again; idle and spare ones may be taken by anybody.
