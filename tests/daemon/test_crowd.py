@@ -1,7 +1,9 @@
 """A crowd with more appetite than memory: bounded by the kernel's figures, right to the byte, nothing left behind."""
 
+import contextlib
 import os
 import random
+import shutil
 import signal
 from pathlib import Path
 from urllib.parse import urlencode
@@ -11,10 +13,12 @@ import pytest
 import trio
 
 from cgi_worker import alone
-from cgi_worker.wire.view import view_from_pairs
+from cgi_worker.wire.failure import StepFailed
+from cgi_worker.wire.view import ViewError, view_from_pairs
 from tests.conftest import LONG
 from tests.daemon.rig import RunningDaemon, running_daemon
 from tests.frames import make
+from tests.frames.real import real_frames
 
 FRAMES = 40
 REQUESTS = 20_000 if LONG else 2_000
@@ -87,15 +91,22 @@ async def watch_memory(daemon: RunningDaemon, samples: list[int]) -> None:
 
 
 def write_frames(folder: Path) -> int:
-    """Write frames of different sizes; return how many."""
-    for number in range(FRAMES):
+    """Copy the real frames of some size that can be shown, add made ones up to FRAMES; return how many are real."""
+    real = 0
+    for path in real_frames():
+        if 100_000 < path.stat().st_size < 8_000_000 and real < FRAMES:
+            shutil.copyfile(path, folder / f"{real}.fits")
+            with contextlib.suppress(StepFailed, ViewError):
+                alone_bytes(folder, frame_pairs(real, "auto"))
+                real += 1
+    for number in range(real, FRAMES):
         sky = make.star_field(900 + 30 * (number % 5), 1200 + 40 * (number % 3), seed=number)
         make.write(folder / f"{number}.fits", make.image_hdu(sky))
-    return FRAMES
+    return real
 
 
 async def test_a_crowd_stays_within_the_budget_and_gets_what_one_alone_gets(tmp_path: Path) -> None:
-    write_frames(tmp_path)
+    assert write_frames(tmp_path) >= 15
     settings = {
         "budget_bytes": BUDGET_BYTES,
         "workers_max": 2,
