@@ -8,26 +8,12 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
+from cgi_worker.cgi_answer import STDOUT, answer_problem, answer_with
 from cgi_worker.link import Link, close_all
 from cgi_worker.wire.packets import TO_CGI, VERSION, Answer, Ask, Bye, Identity, Todo, WireError, encode
 
 CONNECT_LIMIT_S: Final = 5.0
-RETRY_AFTER_S: Final = 2
 EXIT_NO_ANSWER: Final = 5
-STDOUT: Final = 1
-TITLES: Final = {
-    400: "Bad request",
-    403: "Not yours",
-    404: "No such frame",
-    405: "Method not allowed",
-    413: "Too big",
-    414: "URI too long",
-    422: "Bad frame",
-    500: "Internal error",
-    503: "Busy",
-}
 
 
 class NoDaemon(Exception):
@@ -55,26 +41,6 @@ def run(environ: Mapping[str, str]) -> int:
 
             return cgi_alone.answer(ask, environ["IMGD_ROOTS"])
         return answer_problem(503, str(reason), head_only=head_only)
-
-
-def answer_problem(status: int, detail: str, *, parameter: str = "", allow: str = "", head_only: bool = False) -> int:
-    """Print a problem as the whole answer; return the exit code for it."""
-    title = TITLES[status]
-    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    body = msgspec.json.encode(problem | ({"parameter": parameter} if parameter else {}))
-    head = f"Status: {status} {title}\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n"
-    head += "Cache-Control: no-store\r\n"
-    head += f"Allow: {allow}\r\n" if allow else ""
-    head += f"Retry-After: {RETRY_AFTER_S}\r\n" if status == 503 else ""
-    return answer_with(head + "\r\n", b"" if head_only else body)
-
-
-def answer_with(head: str, body: bytes) -> int:
-    """Print a whole answer; return the exit code for it."""
-    rest = memoryview(head.encode("utf-8") + body)
-    while rest:
-        rest = rest[os.write(STDOUT, rest) :]
-    return 0
 
 
 def _ask_daemon(path: str, ask: Ask) -> int:
@@ -116,9 +82,11 @@ def _follow(link: Link) -> int:
             raise BrokenPipeError("the daemon left without an answer")
         message, descriptors = received
         match message:
-            case Answer(head=head, body=body):
+            case Answer(status=status, head=head, body=body):
                 close_all(descriptors)
-                return answer_with(head, body.encode("utf-8")) if head else 0
+                if head:
+                    return answer_with(head, body.encode("utf-8"))
+                return 0 if status == 200 else EXIT_NO_ANSWER  # Written by a worker: in full, or only half of it.
             case Todo():
                 _carry_out(link, message, descriptors)
             case Bye():

@@ -126,6 +126,15 @@ def test_it_prints_what_the_daemon_says_itself(tmp_path: Path) -> None:
         assert (cgi.returncode, out.decode(), err) == (0, "Status: 404 No such frame\r\n\r\nkörper", b"")
 
 
+def test_an_answer_that_broke_off_is_no_success(tmp_path: Path) -> None:
+    with asked(tmp_path / "s") as (cgi, link, _, descriptors):
+        os.write(descriptors[0], b"Status: 200 OK\r\n\r\nhalf")
+        let_go(descriptors)
+        link.send(Answer(500, "", ""))
+        out, err = cgi.communicate(timeout=20)
+        assert (cgi.returncode, out, err) == (5, b"Status: 200 OK\r\n\r\nhalf", b"")
+
+
 @pytest.mark.parametrize("how", ["close", "bye"])
 def test_a_daemon_that_leaves_is_a_503_when_nothing_was_printed(tmp_path: Path, how: str) -> None:
     with asked(tmp_path / "s") as (cgi, link, _, descriptors):

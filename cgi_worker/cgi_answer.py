@@ -1,0 +1,40 @@
+"""A CGI/1.1 answer on standard output, whoever found out what it is."""
+
+import os
+from typing import Final
+
+import msgspec
+
+RETRY_AFTER_S: Final = 2
+STDOUT: Final = 1
+TITLES: Final = {
+    400: "Bad request",
+    403: "Not yours",
+    404: "No such frame",
+    405: "Method not allowed",
+    413: "Too big",
+    414: "URI too long",
+    422: "Bad frame",
+    500: "Internal error",
+    503: "Busy",
+}
+
+
+def answer_problem(status: int, detail: str, *, parameter: str = "", allow: str = "", head_only: bool = False) -> int:
+    """Print a problem as the whole answer; return the exit code for it."""
+    title = TITLES[status]
+    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    body = msgspec.json.encode(problem | ({"parameter": parameter} if parameter else {}))
+    head = f"Status: {status} {title}\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n"
+    head += "Cache-Control: no-store\r\n"
+    head += f"Allow: {allow}\r\n" if allow else ""
+    head += f"Retry-After: {RETRY_AFTER_S}\r\n" if status == 503 else ""
+    return answer_with(head + "\r\n", b"" if head_only else body)
+
+
+def answer_with(head: str, body: bytes) -> int:
+    """Print a whole answer; return the exit code for it."""
+    rest = memoryview(head.encode("utf-8") + body)
+    while rest:
+        rest = rest[os.write(STDOUT, rest) :]
+    return 0
