@@ -212,13 +212,13 @@ async def test_facts_that_cannot_be_read_cost_their_own_request_and_are_not_beli
 
 async def test_what_fell_out_of_memory_is_made_again(tmp_path: Path) -> None:
     async with running(tmp_path, budget_bytes=16 * MIB) as rig:
-        frames = {f"f{seed}": rig.put(f"f{seed}", Frame(800, 800), seed) for seed in range(5)}
-        for _ in range(2):
+        frames = {f"f{seed}": rig.put(f"f{seed}", Frame(800, 800), seed) for seed in range(12)}  # Planes of 29 MiB.
+        for low in (0.05, 0.1):  # Other levels, so that the planes are wanted again and not only the pictures.
             for name, octets in frames.items():
-                wanted = view(name, 800)
+                wanted = view(name, 800, low)
                 assert (await rig.picture(wanted)).body == picture_of(octets, wanted)
         assert rig.engine.statistics().evicted_total > 0
-        assert rig.done()["reduce"] > 5
+        assert rig.done()["reduce"] > len(frames)
         await rig.quiet()
 
 
