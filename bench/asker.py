@@ -9,12 +9,16 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One answer, and the milliseconds from the question to its last byte."""
+    """One answer, and the milliseconds from the question to its last byte.
+
+    levels  what it says of its levels, and whether it is coarse: JSON, or "".
+    """
 
     spent_ms: float
     status: int
     etag: str
     body: bytes
+    levels: str = ""
 
 
 class Asker:
@@ -31,7 +35,8 @@ class Asker:
         answer = self._connection.getresponse()
         body = answer.read()
         spent_ms = (time.perf_counter() - began) * 1e3
-        return Timed(spent_ms, answer.status, answer.getheader("etag") or "", body)
+        etag, levels = (answer.getheader(each) or "" for each in ("etag", "x-imgd-levels"))
+        return Timed(spent_ms, answer.status, etag, body, levels)
 
     def picture(self, target: str) -> Timed:
         """Ask for what must be there."""

@@ -5,8 +5,8 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
@@ -14,22 +14,31 @@ from pathlib import Path
 class Measure:
     """One figure beside the bound that is asked of it.
 
-    asked    the largest `reached` that is good enough; None for a figure that only tells what was compared with.
-    how      what was done, and how often.
-    samples  the single values, in the order in which they were taken; may be in another unit than `reached`.
+    reached   None if it could not be taken: `how` then says why.
+    asked     what `reached` must not exceed; None for a figure that only tells what was compared with.
+    how       what was done, and how often.
+    samples   the single values, in the order in which they were taken; may be in another unit than `reached`.
+    beside    samples by name, where the figure is made of several kinds.
+    at_least  `asked` is the smallest value that is good enough, not the largest.
     """
 
     name: str
     unit: str
-    reached: float
+    reached: float | None
     asked: float | None
     how: str
     samples: tuple[float, ...] = ()
+    beside: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    at_least: bool = False
 
     @property
     def missed(self) -> bool:
-        """Tell whether the bound is not kept."""
-        return self.asked is not None and not self.reached <= self.asked
+        """Tell whether the bound is not kept; what was not measured is not kept."""
+        if self.asked is None:
+            return False
+        if self.reached is None:
+            return True
+        return not (self.reached >= self.asked if self.at_least else self.reached <= self.asked)
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
@@ -56,9 +65,10 @@ def table_text(measures: Sequence[Measure]) -> str:
     """Write the measures as a table."""
     rows = [("measure", "reached", "asked", "", "how")]
     for each in measures:
-        asked = "" if each.asked is None else f"<= {each.asked:g}"
+        reached = "missing" if each.reached is None else f"{each.reached:.2f} {each.unit}"
+        asked = "" if each.asked is None else f"{'>=' if each.at_least else '<='} {each.asked:g}"
         verdict = "" if each.asked is None else "MISSED" if each.missed else "kept"
-        rows.append((each.name, f"{each.reached:.2f} {each.unit}", asked, verdict, each.how))
+        rows.append((each.name, reached, asked, verdict, each.how))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows

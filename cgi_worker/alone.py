@@ -7,11 +7,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.steps import run
+from cgi_worker import run
 from cgi_worker.wire.facts import Source, decode_facts
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.recipe import MEDIA_TYPES, Buffer, Recipe, Stage, parse_recipe, picture_recipe
-from cgi_worker.wire.view import View
+from cgi_worker.wire.recipe import parse_recipe
+from cgi_worker.wire.steps import Buffer, Recipe, Stage
+from cgi_worker.wire.wanted import Wanted, media_type_of, recipe_of
 
 LIMIT_BYTES: Final = 2 << 30  # Of all buffers together, unless the caller says otherwise.
 
@@ -76,17 +77,19 @@ def identity(source_fd: int) -> Source:
     return Source(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def render(source_fd: int, view: View, threads: int = 1, *, limit_bytes: int = LIMIT_BYTES) -> tuple[bytes, str, str]:
-    """Make one picture: its encoded bytes, its media type, and the facts (JSON) about its levels.
+def render(
+    source_fd: int, wanted: Wanted, threads: int = 1, *, limit_bytes: int = LIMIT_BYTES
+) -> tuple[bytes, str, str]:
+    """Make one picture, or answer one question: the bytes, their media type, and the facts (JSON), such as the levels.
 
-    Raises  StepFailed if the file is at fault, or the picture takes more than the limit; ViewError if the view is.
+    Raises  StepFailed if the file is at fault, or it takes more than the limit; ViewError if what is wanted is.
     """
     source = identity(source_fd)
     parsed = _carry_out(parse_recipe(source), source_fd, threads, limit_bytes)
     facts = decode_facts(_octets(parsed[0]))
-    recipe = picture_recipe(view, facts, source)
+    recipe = recipe_of(wanted, facts, source)
     made = _carry_out(recipe, source_fd, threads, limit_bytes)[recipe.result]
-    return _octets(made), MEDIA_TYPES[view.format], made.facts
+    return _octets(made), media_type_of(wanted), made.facts
 
 
 def header(source_fd: int, *, limit_bytes: int = LIMIT_BYTES) -> bytes:
@@ -116,5 +119,5 @@ def _carry_out_one(stage: Stage, lent: list[_Private], work: _Work) -> None:
     work.inputs = [lent[index] for index in stage.inputs]
     work.outputs = [lent[index] for index in stage.outputs]
     made = run.do(stage, work)
-    for output, used_bytes in zip(work.outputs, made.used_bytes, strict=True):
+    for output, used_bytes in zip(work.outputs, made.used_of(len(work.outputs)), strict=True):
         output.used_bytes, output.facts = used_bytes, made.facts

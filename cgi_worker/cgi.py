@@ -96,7 +96,7 @@ def _follow(link: Link) -> int:
 
 def _carry_out(link: Link, todo: Todo, descriptors: list[int]) -> None:
     from cgi_worker import confine, process  # noqa: PLC0415 Numpy and numba are only for those who compute.
-    from cgi_worker.steps.run import do  # noqa: PLC0415
+    from cgi_worker.run import do  # noqa: PLC0415
 
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # A sink that is gone is then a step that failed.
     confine.become(Identity(), confine.Limits(ruleset_fd=confine.make_ruleset(())))

@@ -12,9 +12,10 @@ from cgi_worker.formats.fits import walk
 from cgi_worker.source import check_source, open_source, source_of
 from cgi_worker.steps.parse import fit_facts
 from cgi_worker.wire.failure import StepFailed
+from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.packets import Ask, FailureCode, Identity
 from cgi_worker.wire.recipe import picture_recipe
-from cgi_worker.wire.view import View, ViewError, view_from_pairs
+from cgi_worker.wire.view import View, view_from_pairs
 
 LIMIT_BYTES: Final = 1 << 30  # Of all buffers together; a web server may run several of this process at once.
 _STATUS: Final[Mapping[FailureCode, int]] = {

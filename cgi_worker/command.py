@@ -8,7 +8,8 @@ from typing import Final, NoReturn
 
 from cgi_worker.source import open_source
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.view import PARAMETERS, ViewError, view_from_pairs
+from cgi_worker.wire.grammar import ViewError
+from cgi_worker.wire.view import PARAMETERS, view_from_pairs
 
 EXIT_USAGE: Final = 2
 EXIT_FILE: Final = 3

@@ -29,7 +29,7 @@ from cgi_worker.wire.packets import (
     Todo,
     WireError,
 )
-from cgi_worker.wire.recipe import Stage
+from cgi_worker.wire.steps import Stage
 
 Do = Callable[[Stage, Work], Made]
 Say = Callable[[Progress | Done | Failed | Detached], None]
@@ -104,11 +104,12 @@ class _List:
             if expected is not None:
                 check_source(source_fd, expected)  # Before Done: what was read in the middle of a change is not shown.
             assert len(made.facts) <= STEP_FACTS_BYTES_MAX, "a step says more facts than a packet carries"
-            for output, used in zip(stage.outputs, made.used_bytes, strict=True):
+            used_bytes = made.used_of(len(stage.outputs))
+            for output, used in zip(stage.outputs, used_bytes, strict=True):
                 if output >= 0:
                     self.used_bytes[output] = used
                     self.facts[output] = made.facts
-            self.say(Done(self.todo.todo, index, made.used_bytes, made.facts, elapsed_ms))
+            self.say(Done(self.todo.todo, index, used_bytes, made.facts, elapsed_ms))
             later = self.todo.stages[index + 1 :]
             self._detach_all_but(
                 frozenset(self.todo.lent[at].segment for one in later for at in (*one.inputs, *one.outputs) if at >= 0)
@@ -145,7 +146,7 @@ class _StageWork:
         return self._list.todo.lent[self._stage.inputs[index]].buffer.key
 
     def wants(self, index: int) -> bool:
-        return self._stage.outputs[index] >= 0
+        return index < len(self._stage.outputs) and self._stage.outputs[index] >= 0
 
     def output_array(self, index: int) -> NDArray[Any]:
         return self._list.attached.array(self._output(index), writable=True)

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from imgd.errors import ConfigError
 from imgd.setting_kinds import (
@@ -19,6 +19,7 @@ from imgd.setting_kinds import (
     read_binds,
     read_level,
     read_roots,
+    read_rows,
     read_text,
     read_texts,
     seconds_setting,
@@ -66,6 +67,11 @@ class Settings:
         "Users whose CGI programs may ask, besides the daemon's own and root",
         default_text="none",
         many=True,
+    )
+    rows: Literal["up", "down"] = text_setting(
+        "up",
+        read_rows,
+        "First row stored of a frame that does not say it (`ROWORDER`): at the bottom (`up`), or at the top (`down`)",
     )
     log_level: str = text_setting("info", read_level, "Least severe message that is logged")
 

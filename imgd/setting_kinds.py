@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 KIB: Final = 1024
 MIB: Final = 1024**2
@@ -96,6 +96,16 @@ def read_level(raw: Any) -> str:
     if raw in ("debug", "info", "warning", "error"):
         return str(raw)
     raise ValueError("one of debug, info, warning, error")
+
+
+def read_rows(raw: Any) -> Literal["up", "down"]:
+    """Read which way up rows are stored."""
+    match raw:
+        case "up":
+            return "up"
+        case "down":
+            return "down"
+    raise ValueError("up or down")
 
 
 def read_texts(raw: Any) -> tuple[str, ...]:

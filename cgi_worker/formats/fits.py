@@ -10,8 +10,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from cgi_worker.formats.cards import CARD, Card, Value, continued, read_card
+from cgi_worker.formats.mosaic import Misfit, Section, add_mosaic, read_section
 from cgi_worker.formats.octets import Inflated, Octets
 from cgi_worker.formats.sniff import check_fits, open_octets
+from cgi_worker.formats.tiling import read_tiling, rows_within
+from cgi_worker.formats.values import HeaderError, axes, data_bytes, grouped, number, short, whole
 from cgi_worker.wire.facts import HDUS_MAX, Facts, Hdu, StoredType
 from cgi_worker.wire.failure import StepFailed
 
@@ -19,14 +22,10 @@ BLOCK: Final = 2880
 SCAN_BYTES_MAX: Final = 8 << 20  # Header bytes of one file: 100,000 cards, about half a second.
 AXES_MAX: Final = 32
 AXIS_MAX: Final = 2**31 - 1
-DATA_BYTES_MAX: Final = 2**62  # More could not be addressed by offset.
 STORED: Final[dict[int, StoredType]] = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
+ROW_ORDERS: Final = {"TOP-DOWN": True, "BOTTOM-UP": False}
 PATTERNS: Final = ("RGGB", "BGGR", "GRBG", "GBRG")
-COMPRESSIONS: Final = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "PLIO_1", "HCOMPRESS_1", "NOCOMPRESS")
-
-
-class HeaderError(Exception):
-    """A header that does not tell how long its HDU is; the text says why."""
+SATURATIONS: Final = ("SATURATE", "SATURAT", "SATLEVEL", "DATAMAX")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,7 @@ class _Walk:
     hdus: list[Hdu] = field(default_factory=list)
     cards: list[list[Card]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    sections: list[Section | Misfit] = field(default_factory=list)
     scanned: int = 0
 
 
@@ -68,10 +68,21 @@ def walk(source_fd: int) -> Walked:
         offset = _walk_one(walking, offset)
     if walking.octets.complaint():
         walking.warnings.append(walking.octets.complaint())
-    default = next((hdu.index for hdu in walking.hdus if hdu.reason is None), None)
+    _add_mosaic(walking)
+    default = next((hdu.index for hdu in sorted(walking.hdus, key=lambda hdu: hdu.index) if hdu.reason is None), None)
     name = "fits.gz" if isinstance(walking.octets, Inflated) else "fits"
     facts = Facts(name, tuple(walking.hdus), default, tuple(walking.warnings[:64]))
     return Walked(facts, walking.cards)
+
+
+def _add_mosaic(walking: _Walk) -> None:
+    """Add the mosaic that the listed HDUs are parts of, if any."""
+    if isinstance(walking.octets, Inflated) and len(walking.sections) > 1:
+        walking.warnings.append("the sections that DETSEC names are not joined: that needs a file outside gzip")
+        return
+    complaint = add_mosaic(walking.hdus, walking.sections)
+    if complaint:
+        walking.warnings.append(complaint)
 
 
 def _walk_one(walking: _Walk, offset: int) -> int | None:
@@ -80,7 +91,7 @@ def _walk_one(walking: _Walk, offset: int) -> int | None:
     try:
         header = read_header(walking.octets, offset, SCAN_BYTES_MAX - walking.scanned)
         walking.scanned += header.end - offset
-        size = _data_bytes(header.values)
+        size = data_bytes(header.values)
     except HeaderError as error:
         if index == 0:
             raise StepFailed("bad_frame", f"HDU 0: {error}") from error
@@ -91,6 +102,13 @@ def _walk_one(walking: _Walk, offset: int) -> int | None:
     hdu = _describe(index, header, reached, walking)
     walking.hdus.append(hdu)
     walking.cards.append(header.cards)
+    try:
+        section = read_section(hdu, header.values)
+    except Misfit as error:
+        walking.sections.append(error)
+    else:
+        if section is not None:
+            walking.sections.append(section)
     if reached < stop:
         rows = f"{hdu.rows} of {hdu.height_px * hdu.planes} rows" if hdu.shape else f"{reached - header.end} bytes"
         walking.warnings.append(f"HDU {index} is cut short: the file ends after {rows}")
@@ -140,85 +158,29 @@ def read_header(octets: Octets, offset: int, limit_bytes: int) -> Header:
         at += BLOCK
 
 
-def _whole(values: dict[str, Value], keyword: str, default: int | None = None) -> int:
-    value = values.get(keyword, default)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if keyword not in values:
-        raise HeaderError(f"{keyword} is missing")
-    raise HeaderError(f"{keyword} is {_short(value)}, not a whole number")
-
-
-def _number(values: dict[str, Value], keyword: str, default: float) -> float:
-    value = values.get(keyword, default)
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)  # 2**63, the BZERO of unsigned 64-bit pixels, is kept as text.
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
-
-
-def _short(value: Value) -> str:
-    return "undefined" if value is None else repr(value)[:40]
-
-
-def _axes(values: dict[str, Value], prefix: str = "") -> tuple[int, ...]:
-    """Read NAXIS and NAXISn (or ZNAXIS...), first axis first."""
-    count = _whole(values, f"{prefix}NAXIS")
-    if not 0 <= count <= 999:
-        raise HeaderError(f"{prefix}NAXIS is {count}; the standard allows 0 to 999")
-    axes = tuple(_whole(values, f"{prefix}NAXIS{n}") for n in range(1, count + 1))
-    for n, length in enumerate(axes, 1):
-        if length < 0:
-            raise HeaderError(f"{prefix}NAXIS{n} is {length}; an axis cannot be shorter than 0")
-    return axes
-
-
-def _grouped(values: dict[str, Value], axes: tuple[int, ...]) -> bool:
-    return len(axes) > 1 and axes[0] == 0 and values.get("GROUPS") is True
-
-
-def _data_bytes(values: dict[str, Value]) -> int:
-    """Compute the size of the data unit without its padding.
-
-    Source  FITS Standard 4.0, equation 2 (and 4 for random groups).
-    """
-    bitpix, axes = _whole(values, "BITPIX"), _axes(values)
-    parameters, groups = _whole(values, "PCOUNT", 0), _whole(values, "GCOUNT", 1)
-    if parameters < 0 or groups < 0:
-        raise HeaderError(f"PCOUNT is {parameters} and GCOUNT is {groups}; neither can be negative")
-    if not axes:
-        return 0
-    pixels = math.prod(axes[1:]) if _grouped(values, axes) else math.prod(axes)
-    size = abs(bitpix) * groups * (parameters + pixels) // 8
-    if size > DATA_BYTES_MAX:
-        raise HeaderError(f"it claims {size} bytes of data; no file can be that long")
-    return size
-
-
 def _describe(index: int, header: Header, reached: int, walking: _Walk) -> Hdu:
     """Tell what one HDU holds; `reached` is where its data end in this file."""
     values = header.values
     name = values.get("EXTNAME", "PRIMARY" if index == 0 else "")
     hdu = Hdu(
         index,
-        name.strip()[:68] if isinstance(name, str) else _short(name),
+        name.strip()[:68] if isinstance(name, str) else short(name),
         "other",
         offset=header.end,
-        data_bytes=_data_bytes(values),
+        data_bytes=data_bytes(values),
     )
     extension = "IMAGE" if index == 0 else values.get("XTENSION")
     extension = extension.strip().upper() if isinstance(extension, str) else "?"
-    axes = _axes(values)
+    sides = axes(values)
     if extension in ("BINTABLE", "A3DTABLE") and values.get("ZIMAGE") is True:
         return _compressed(hdu, values, reached, walking)
     if extension in ("BINTABLE", "A3DTABLE", "TABLE"):
         return replace(hdu, kind="table", reason="a table, not an image")
     if extension not in ("IMAGE", "IUEIMAGE"):
         return replace(hdu, reason=f"an extension of type {extension[:16]}, not an image")
-    if _grouped(values, axes):
+    if grouped(values, sides):
         return replace(hdu, reason="random groups, not an image")
-    hdu = _image(hdu, axes, _whole(values, "BITPIX"))
+    hdu = _image(hdu, sides, whole(values, "BITPIX"))
     if hdu.reason is not None:
         return hdu
     row_bytes = hdu.width_px * int(hdu.stored[1])
@@ -228,44 +190,48 @@ def _describe(index: int, header: Header, reached: int, walking: _Walk) -> Hdu:
     return hdu if rows else replace(hdu, reason="the file ends before the end of its first row")
 
 
-def _image(hdu: Hdu, axes: tuple[int, ...], bitpix: int) -> Hdu:
+def _image(hdu: Hdu, sides: tuple[int, ...], bitpix: int) -> Hdu:
     """Fill in shape and stored type, or the reason why there is no picture in such an array."""
-    if not axes:
+    if not sides:
         return replace(hdu, kind="empty", reason="it holds no data (NAXIS is 0)")
-    if 0 in axes:
-        return replace(hdu, kind="empty", reason=f"it holds no pixels (NAXIS{axes.index(0) + 1} is 0)")
+    if 0 in sides:
+        return replace(hdu, kind="empty", reason=f"it holds no pixels (NAXIS{sides.index(0) + 1} is 0)")
     if bitpix not in STORED:
         return replace(hdu, reason=f"BITPIX is {bitpix}, which is none of the standard's pixel types")
-    if len(axes) > AXES_MAX:
-        return replace(hdu, reason=f"it has {len(axes)} axes; at most {AXES_MAX} are shown")
-    if max(axes) > AXIS_MAX:
-        return replace(hdu, reason=f"an axis has {max(axes)} pixels; at most {AXIS_MAX} are shown")
-    shape = (1, *axes) if len(axes) == 1 else axes[::-1]
+    if len(sides) > AXES_MAX:
+        return replace(hdu, reason=f"it has {len(sides)} axes; at most {AXES_MAX} are shown")
+    if max(sides) > AXIS_MAX:
+        return replace(hdu, reason=f"an axis has {max(sides)} pixels; at most {AXIS_MAX} are shown")
+    shape = (1, *sides) if len(sides) == 1 else sides[::-1]
     return replace(hdu, kind="image", shape=shape, stored=STORED[bitpix])
 
 
 def _compressed(hdu: Hdu, values: dict[str, Value], reached: int, walking: _Walk) -> Hdu:
     """Tell about a tile-compressed image: the image inside, not the table around it."""
     try:
-        inside = _image(hdu, _axes(values, "Z"), _whole(values, "ZBITPIX"))
+        inside = _image(hdu, axes(values, "Z"), whole(values, "ZBITPIX"))
     except HeaderError as error:
         return replace(hdu, kind="compressed", reason=f"a compressed image, but {error}")
     if inside.reason is not None:
         return inside
-    method = values.get("ZCMPTYPE")
-    inside = replace(inside, kind="compressed", rows=inside.height_px * inside.planes)
-    if not isinstance(method, str) or method.strip() not in COMPRESSIONS:
-        return replace(inside, reason=f"compressed by {_short(method)}, which is not supported")
+    inside = replace(inside, kind="compressed")
+    try:
+        tiling = read_tiling(inside, values)
+    except HeaderError as error:
+        return replace(inside, reason=str(error))
     if isinstance(walking.octets, Inflated):
         return replace(inside, reason="tile-compressed inside a gzip file, which is not supported")
+    rows = inside.height_px * inside.planes
     if reached < hdu.offset + hdu.data_bytes:
-        return replace(inside, reason="tile-compressed, and the file ends within it")
-    return _scaled(inside, values, walking)
+        rows = rows_within(walking.octets, inside, tiling, reached)
+        if not rows:
+            return replace(inside, reason="tile-compressed, and the file ends before the end of its first row of tiles")
+    return _scaled(replace(inside, tiling=tiling, rows=rows), values, walking)
 
 
 def _scaled(hdu: Hdu, values: dict[str, Value], walking: _Walk) -> Hdu:
     """Add what the cards say about the meaning of the stored values."""
-    scale, zero = _number(values, "BSCALE", 1.0), _number(values, "BZERO", 0.0)
+    scale, zero = number(values, "BSCALE", 1.0), number(values, "BZERO", 0.0)
     if scale == 0:
         walking.warnings.append(f"HDU {hdu.index}: BSCALE is 0; taken as 1")
         scale = 1.0
@@ -275,8 +241,19 @@ def _scaled(hdu: Hdu, values: dict[str, Value], walking: _Walk) -> Hdu:
         bzero=zero,
         blank=_blank(hdu, values),
         cfa=_pattern(hdu, values, walking),
-        top_down=str(values.get("ROWORDER", "")).strip().upper() == "TOP-DOWN",
+        saturate=_saturation(values),
+        has_wcs="CTYPE1" in values and "CTYPE2" in values,
+        rgb=len(hdu.shape) == 3 and hdu.shape[0] == 3,
+        top_down=ROW_ORDERS.get(str(values.get("ROWORDER", "")).strip().upper()),
     )
+
+
+def _saturation(values: dict[str, Value]) -> float | None:
+    for keyword in SATURATIONS:
+        level = number(values, keyword, math.nan)
+        if math.isfinite(level):
+            return level
+    return None
 
 
 def _blank(hdu: Hdu, values: dict[str, Value]) -> int | None:
@@ -299,9 +276,9 @@ def _pattern(hdu: Hdu, values: dict[str, Value], walking: _Walk) -> str | None:
         return None
     pattern = str(named).strip().upper()
     if pattern not in PATTERNS:
-        walking.warnings.append(f"HDU {hdu.index}: {_short(named)} is no known Bayer pattern; shown without colour")
+        walking.warnings.append(f"HDU {hdu.index}: {short(named)} is no known Bayer pattern; shown without colour")
         return None
     if hdu.planes == 3 or min(hdu.height_px, hdu.width_px) < 2:
         return None  # Three planes are red, green and blue already; a line holds no cell.
-    x, y = int(_number(values, "XBAYROFF", 0)) % 2, int(_number(values, "YBAYROFF", 0)) % 2
+    x, y = int(number(values, "XBAYROFF", 0)) % 2, int(number(values, "YBAYROFF", 0)) % 2
     return "".join(pattern[2 * ((row + y) % 2) + (column + x) % 2] for row in (0, 1) for column in (0, 1))

@@ -2,12 +2,45 @@
 
 import os
 import zlib
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+from isal import isal_zlib
 
 from cgi_worker.wire.failure import StepFailed
 
 INFLATED_BYTES_MAX: Final = 1 << 30  # About four seconds of one core; a longer gzip file is read up to here.
 _CHUNK: Final = 1 << 18
+_ERRORS: Final[Any] = (isal_zlib.error, zlib.error, EOFError)
+
+
+class DamagedGzip(Exception):
+    """Bytes that no gzip writer wrote."""
+
+
+class Inflating:
+    """One gzip member on its way out; several times as fast as the zlib module, and without the GIL.
+
+    rest   what was not used yet of the bytes given, or is not part of this member.
+    ended  the member is complete, and its check sum is right.
+    """
+
+    def __init__(self) -> None:
+        self._stream = isal_zlib.decompressobj(wbits=31)
+        self.rest: Any = b""
+        self.ended = False
+
+    def inflate(self, some: Any, limit_bytes: int) -> bytes:
+        """Inflate bytes, which continue those before, into at most so many.
+
+        Raises  DamagedGzip.
+        """
+        try:
+            more = self._stream.decompress(some, limit_bytes)
+        except _ERRORS as error:
+            raise DamagedGzip from error
+        self.ended = self._stream.eof
+        self.rest = self._stream.unused_data if self.ended else self._stream.unconsumed_tail
+        return more
 
 
 class Octets(Protocol):
@@ -66,9 +99,9 @@ class Inflated:
     def __init__(self, source_fd: int, limit_bytes: int = INFLATED_BYTES_MAX) -> None:
         self._file = Plain(source_fd)
         self._limit_bytes = limit_bytes
-        self._taken = 0  # Bytes of the file that were handed to zlib.
-        self._waiting = b""  # Compressed bytes that zlib has not used yet.
-        self._zlib = zlib.decompressobj(wbits=31)
+        self._taken = 0  # Bytes of the file that were taken so far.
+        self._waiting = b""  # Those of them that are not inflated yet.
+        self._member = Inflating()
         self._start = 0  # Offset of the first byte in `_ready`.
         self._ready = bytearray()
         self._ended = False
@@ -104,16 +137,16 @@ class Inflated:
             if self._start + len(self._ready) >= self._limit_bytes:
                 return self._end(f"only the first {self._limit_bytes} bytes inside the gzip file are read")
             if not self._waiting and not self._take():
-                return self._end("" if self._zlib.eof else "the gzip file is cut short")
-            if self._zlib.eof:
+                return self._end("" if self._member.ended else "the gzip file is cut short")
+            if self._member.ended:
                 if self._waiting[:1] == b"\0":  # Tapes and some tools fill up with zeros after the last member.
                     return self._end("")
-                self._zlib = zlib.decompressobj(wbits=31)
+                self._member = Inflating()
             try:
-                more = self._zlib.decompress(self._waiting, _CHUNK)
-            except zlib.error:
+                more = self._member.inflate(self._waiting, _CHUNK)
+            except DamagedGzip:
                 return self._end(f"the gzip file is damaged near its byte {self._taken - len(self._waiting)}")
-            self._waiting = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
+            self._waiting = self._member.rest
             if more:
                 self._ready += more
                 return True

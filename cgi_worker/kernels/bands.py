@@ -1,89 +1,185 @@
-"""Reduce on threads: bands of block rows, shared out as threads become free. The result does not depend on how many."""
+"""Bands: a pass over source rows on threads, each taking the next band as it becomes free.
 
-from collections.abc import Callable, Iterator
+The result does not depend on how many there are.
+"""
+
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from threading import Lock
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.kernels.reduce import BINS, I2, Grid, Into, Scaling, reduce_narrow, reduce_wide
+from cgi_worker.kernels.counts import collect
+from cgi_worker.kernels.narrow import reduce_narrow
+from cgi_worker.kernels.reduce import BINS, FULL, I2, LOWEST, SQUARES, SUM, TOP, Grid, Into, Scaling
+from cgi_worker.kernels.wide import reduce_wide
 
-BAND_PX: Final = 1 << 22  # A band takes a few milliseconds; the same bands whatever the threads.
+BAND_PX: Final = 1 << 20  # A band takes about a millisecond; the same bands whatever the threads.
+COUNTED_MAX: Final = 2**32 - 1  # What counters hold; they are emptied before they could overflow.
+
+
+class Piece(Protocol):
+    """Some rows as they are lent: (rows, bytes) uint8, and the column of the plane at which they begin."""
+
+    @property
+    def octets(self) -> NDArray[np.uint8]:
+        """Stored pixels."""
+
+    @property
+    def x_px(self) -> int:
+        """Column of the first of them."""
+
+
+class Lender(Protocol):
+    """Rows that can be had a few at a time; `in_order`: each once, in order, and not by two threads at once."""
+
+    @property
+    def in_order(self) -> bool:
+        """Tell whether it is a stream."""
+
+    def lend(self, first: int, last: int, left: int, right: int) -> Piece:
+        """Lend rows [first, last) with at least the columns [left, right)."""
+
+
+class Pass(NamedTuple):
+    """What is passed over: a region of a plane.
+
+    rows   lend its rows.
+    x, y   column and row of the plane at which the region begins.
+    apart  True: each block row is borrowed for itself, as rows between those that are taken cost something.
+    begun  what was borrowed before of a stream: the first band's rows.
+    """
+
+    rows: Lender
+    x: int
+    y: int
+    apart: bool = False
+    begun: Piece | None = None
 
 
 class Counted(NamedTuple):
     """What was counted in all bands.
 
     histogram  (channels, BINS) uint64; blank pixels included (narrow), bad pixels excluded (wide).
-    totals     (channels,) float64 sum, minimum and maximum of the good pixels (wide only; no pixel: 0, inf, -inf).
+    the others (channels,) float64, of the good pixels (wide only): sum, sum of squares about the bins' centre, minimum
+               and maximum (inf and -inf if there is none), number of full ones.
     """
 
     histogram: NDArray[np.uint64]
     totals: NDArray[np.float64]
+    squares: NDArray[np.float64]
     minima: NDArray[np.float64]
     maxima: NDArray[np.float64]
+    full: NDArray[np.float64]
 
 
-def reduce_bands(
-    source: NDArray[np.uint8], grid: Grid, scaling: Scaling, plane: NDArray[np.float32], *, threads: int
-) -> Counted:
+def bands(grid: Grid, *, apart: bool = False) -> list[Grid]:
+    """Cut a pass over all block rows into bands, by what is read of them."""
+    height = max(1, BAND_PX // (grid.taken * grid.width))
+    if apart and grid.taken < grid.factor:
+        height = 1
+    starts = range(grid.first, grid.last, height)
+    return [grid._replace(first=first, last=min(first + height, grid.last)) for first in starts]
+
+
+def borrow(band: Grid, over: Pass) -> Piece:
+    """Borrow the rows of one band."""
+    first = band.first * band.factor
+    last = min((band.last - 1) * band.factor + band.taken, band.rows)
+    return over.rows.lend(over.y + first, over.y + last, over.x, over.x + band.width)
+
+
+def reduce_bands(over: Pass, grid: Grid, scaling: Scaling, plane: NDArray[np.float32], *, threads: int) -> Counted:
     """Reduce block rows [grid.first, grid.last) into `plane`, and count them.
 
-    source  (rows, bytes of a source row) uint8, C order; row 0 is the region's first. Unchanged.
-    plane   (channels, R, C) float32; R and C may be 0 if it is not to be made. Its other rows are not touched.
+    grid    its `x` is set anew for each band, from what is lent.
+    plane   (channels or twice as many, R, C) float32; not touched if grid.pooling is NOTHING, nor outside these rows.
 
-    Memory  about 2 MB a thread and channel.
+    Raises  what lending raises; some of the plane is written then.
+    Memory  about 1 MB a thread if counting, and what is lent.
     """
-    channels = 3 if grid.parities == 2 else 1
-    height = max(1, BAND_PX // (grid.factor * grid.width))
-    starts = range(grid.first, grid.last, height)
-    sums = np.zeros((len(starts), 3, 4))
-    sums[:, 1], sums[:, 2] = np.inf, -np.inf
-    bands = [grid._replace(first=first, last=min(first + height, grid.last)) for first in starts]
-    waiting = iter(zip(bands, sums, strict=True))  # Threads take from it one after the other, under the GIL.
-    kernel = reduce_narrow if grid.kind <= I2 else reduce_wide
-
-    def carry_out() -> NDArray[np.uint64]:
-        return _carry_out(kernel, waiting, (source, scaling, plane), channels)
-
-    helpers = min(threads, len(bands)) - 1
+    cut = bands(grid, apart=over.apart)
+    sums = np.zeros((len(cut), 5, 4))
+    sums[:, LOWEST], sums[:, TOP] = np.inf, -np.inf
+    turns = _Turns(over, list(zip(cut, sums, strict=True)))
+    helpers = min(threads, len(cut)) - 1
     if helpers < 1:
-        return _merge(carry_out(), sums, grid)
-    with ThreadPoolExecutor(helpers) as pool:
-        others = [pool.submit(carry_out) for _ in range(helpers)]
-        histogram = carry_out()
-        for other in others:
-            histogram += other.result()
+        histogram = _carry_out(turns, grid, scaling, plane)
+    else:
+        with ThreadPoolExecutor(helpers) as pool:
+            others = [pool.submit(_carry_out, turns, grid, scaling, plane) for _ in range(helpers)]
+            histogram = _carry_out(turns, grid, scaling, plane)
+            for other in others:
+                histogram += other.result()
     return _merge(histogram, sums, grid)
 
 
-_Lent = tuple[NDArray[np.uint8], Scaling, NDArray[np.float32]]
+_Turn = tuple[Grid, Piece, NDArray[np.float64]]
 
 
-def _carry_out(
-    kernel: Callable[[NDArray[np.uint8], Grid, Scaling, Into], None],
-    waiting: Iterator[tuple[Grid, NDArray[np.float64]]],
-    lent: _Lent,
-    channels: int,
-) -> NDArray[np.uint64]:
-    source, scaling, plane = lent
-    counts = np.zeros((channels, BINS + 1), np.uint32)
-    histogram = np.zeros((channels, BINS), np.uint64)
-    pending = np.zeros(1, np.int64)
-    for grid, sums in waiting:
-        kernel(source, grid, scaling, Into(plane, counts, pending, histogram, sums))
-    histogram += counts[:, :BINS]
+class _Turns:
+    """Gives one band after the other, with its rows, to whichever thread asks next."""
+
+    def __init__(self, over: Pass, waiting: Sequence[tuple[Grid, NDArray[np.float64]]]) -> None:
+        self.over = over
+        self._waiting = iter(waiting)
+        self._begun = over.begun
+        self._lock = Lock()
+
+    def __iter__(self) -> Iterator[_Turn]:
+        while True:
+            with self._lock:
+                turn = next(self._waiting, None)
+                if turn is None:
+                    return
+                piece, self._begun = self._begun, None
+                if piece is None and self.over.rows.in_order:
+                    piece = self._borrow(turn[0])
+            if piece is None:
+                piece = self._borrow(turn[0])
+            yield turn[0]._replace(x=self.over.x - piece.x_px), piece, turn[1]
+
+    def _borrow(self, band: Grid) -> Piece:
+        lent = False
+        try:
+            piece = borrow(band, self.over)
+            lent = True
+        finally:
+            if not lent:
+                self._waiting = iter(())  # The others need not go on.
+        return piece
+
+
+def _carry_out(turns: _Turns, grid: Grid, scaling: Scaling, plane: NDArray[np.float32]) -> NDArray[np.uint64]:
+    bins = BINS if grid.counting else 0
+    counts = np.zeros((4, bins + 1), np.uint32)
+    histogram = np.zeros((3 if grid.parities == 2 else 1, bins), np.uint64)
+    kernel = reduce_narrow if grid.kind <= I2 else reduce_wide
+    pending = 0
+    for band, piece, sums in turns:
+        read_px = len(piece.octets) * band.width
+        if grid.counting and pending + read_px > COUNTED_MAX:
+            collect(counts, grid.sites, histogram)
+            pending = 0
+        pending += read_px
+        kernel(piece.octets, band, scaling, Into(plane, counts, sums))
+    if pending and grid.counting:
+        collect(counts, grid.sites, histogram)
     return histogram
 
 
 def _merge(histogram: NDArray[np.uint64], sums: NDArray[np.float64], grid: Grid) -> Counted:
     """Bring the bands' sums together, in order, from sites to channels."""
     channels = histogram.shape[0]
-    totals, minima, maxima = np.zeros(channels), np.full(channels, np.inf), np.full(channels, -np.inf)
-    sites = (grid.site00, grid.site01, grid.site10, grid.site11)
-    for site, channel in enumerate(sites):
-        totals[channel] += sums[:, 0, site].sum()
-        minima[channel] = min(minima[channel], sums[:, 1, site].min(initial=np.inf))
-        maxima[channel] = max(maxima[channel], sums[:, 2, site].max(initial=-np.inf))
-    return Counted(histogram, totals, minima, maxima)
+    totals, squares, full = np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    minima, maxima = np.full(channels, np.inf), np.full(channels, -np.inf)
+    if grid.counting and grid.kind > I2:
+        for site, channel in enumerate(grid.sites):
+            totals[channel] += sums[:, SUM, site].sum()
+            squares[channel] += sums[:, SQUARES, site].sum()
+            full[channel] += sums[:, FULL, site].sum()
+            minima[channel] = min(minima[channel], sums[:, LOWEST, site].min(initial=np.inf))
+            maxima[channel] = max(maxima[channel], sums[:, TOP, site].max(initial=-np.inf))
+    return Counted(histogram, totals, squares, minima, maxima, full)

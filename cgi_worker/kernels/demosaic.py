@@ -23,6 +23,29 @@ def _neighbours(plane: Any, y: int, x: int, want: int, sites: Any) -> Any:
     return total / np.float32(count) if count > 0 else np.float32(np.nan)
 
 
+@part
+def _weigh(y: int, x: int, sites: Any, weights: Any) -> None:
+    """Tell how a pixel inside makes each channel: weights (3, 5) of itself, its row's neighbours, its column's, the
+    diagonal ones; and what to divide by."""
+    weights[:] = 0
+    for place, pixels in enumerate((1, 2, 2, 4)):
+        down, right = (0, 0, 1, 1)[place], (0, 1, 0, 1)[place]
+        channel = sites[2 * ((y + down) & 1) + ((x + right) & 1)]
+        if place == 0 or weights[channel, 0] == 0:  # A pixel's own colour is its own alone.
+            weights[channel, place] = 1
+            weights[channel, 4] += pixels
+
+
+@part
+def _fill_in(plane: Any, y: int, first: int, told: Any, row: Any) -> None:
+    """Make every other pixel of one row of one channel, none of them at an edge of `plane`; NaN if one near is."""
+    own, beside, above, across, count = told[0], told[1], told[2], told[3], told[4]
+    up, here, down = plane[y - 1], plane[y], plane[y + 1]
+    for x in range(first, row.size, 2):
+        total = own * here[x] + beside * (here[x - 1] + here[x + 1]) + above * (up[x] + down[x])
+        row[x] = (total + across * ((up[x - 1] + up[x + 1]) + (down[x - 1] + down[x + 1]))) / count
+
+
 @compiled(_PLANE, repeated(numba.i8, 4), repeated(numba.i8, 2), numba.f4[:, :, ::1])
 def demosaic(
     plane: NDArray[np.float32], sites: tuple[int, int, int, int], corner: tuple[int, int], out: NDArray[np.float32]
@@ -36,10 +59,20 @@ def demosaic(
 
     Source  bilinear interpolation; at the edges the mean of those neighbours that there are. Twin in tests/kernels.
     """
+    height, width = plane.shape
+    end = corner[1] + out.shape[2]
+    weights, made = np.zeros((3, 5), np.float32), np.empty(max(0, min(end, width - 1)), np.float32)
     for row in range(out.shape[1]):
         y = row + corner[0]
-        for column in range(out.shape[2]):
-            x = column + corner[1]
-            own = sites[2 * (y & 1) + (x & 1)]
-            for channel in range(3):
-                out[channel, row, column] = plane[y, x] if channel == own else _neighbours(plane, y, x, channel, sites)
+        for channel in range(3):
+            made[:] = np.nan
+            for x in range(max(corner[1], 1), min(max(corner[1], 1) + 2, made.size) if 0 < y < height - 1 else 0):
+                _weigh(y, x, sites, weights)
+                if weights[channel, 4] > 0:
+                    _fill_in(plane, y, x, weights[channel], made)
+            for x in range(corner[1], end):
+                value = made[x] if x < made.size else np.float32(np.nan)
+                if np.isnan(value):  # At an edge, or bad, or beside a bad one.
+                    own = sites[2 * (y & 1) + (x & 1)]
+                    value = plane[y, x] if channel == own else _neighbours(plane, y, x, channel, sites)
+                out[channel, row, x - corner[1]] = value

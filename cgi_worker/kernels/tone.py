@@ -1,4 +1,9 @@
-"""Tone: a reduced plane to 8 bits at its exact size: resample by area, look up the stretch, flip."""
+"""Tone: reduced planes to 8 bits at their exact size: resample by area, find each value's grey by its thresholds.
+
+No grey is computed: a stretch that ascends is told by the 255 values at which its grey changes, so that the picture is
+the one of the exact curve, whatever the curve. A table of buckets tells where to look; a bucket that holds several of
+these values is searched.
+"""
 
 from typing import Any, Final, NamedTuple
 
@@ -7,231 +12,380 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgi_worker.kernels.compiled import compiled, part, record, repeated
+from cgi_worker.kernels.taps import Taps
 
-TABLE: Final = 65_536
-SPREAD: Final = 65_535.0  # The table's index is a logarithm of 1 + SPREAD * t: fine steps near black, where eyes are.
-
-
-class Taps(NamedTuple):
-    """How one axis is resampled: output pixel j takes counts[j] inputs, from starts[j] on.
-
-    starts, counts  (n,) int64.
-    firsts, lasts   (n,) float32, shares of the first and the last of them (0 if that is the first); they add up to
-                    1 with
-    inner           the share of each one between.
-    """
-
-    starts: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    firsts: NDArray[np.float32]
-    lasts: NDArray[np.float32]
-    inner: float
+GREYS: Final = 256
+FLOAT32_MAX: Final = np.float32(3.4028234663852886e38)
+BUCKETS: Final = 16_385  # 1024 an octave of 1 + SPREAD * t: fine near black, where stretches are steep; and t = 1.
+SPREAD: Final = 65_535.0
+ROWS: Final = 64  # Made at once, side by side in memory, so that columns are mixed by whole vectors.
+PANEL: Final = 512  # Columns made at once: what is between the steps stays in the processor's second cache.
 
 
 class Look(NamedTuple):
-    """How values become grey: t = (value - black) * slope, clipped to 0..1, looked up.
+    """How values become greys, and greys colours.
 
-    black, slope    (channels,) float64.
-    table           (channels, TABLE) uint8, by the bins that `table_positions` tells.
-    flip_h, flip_v  1 to mirror.
-    direct          1 if the plane has the picture's size already; the taps are then not looked at.
-    first, last     rows [first, last) of the picture, before it is flipped, are to be made.
+    black, slope  (channels,) float32: a value's bucket is that of t = (value - black) * slope, clipped to 0..1. They
+                  have no influence on the picture.
+    low           (channels, BUCKETS + 1) uint8, how many thresholds lie in lower buckets.
+    thresholds    (channels, 256) float32, ascending: [g] is the lowest value that is lighter than g; [255] infinite.
+    deep          1 if a bucket holds two thresholds or more.
+    palette       (256, 3) uint8, the colours of the greys of one channel, for a picture of three samples; of any other
+                  picture only the greys' new greys, palette[:, 0], are looked at.
+    plain         1 if palette[g] is g.
+    beyond        (2, channels) float32: a value is under below the first, over above the second.
+    marks         (3, 3) uint8, colours of the bad pixels, those under and those over in all channels.
+    marked        (3,) uint8, which of these are drawn.
     """
 
-    black: NDArray[np.float64]
-    slope: NDArray[np.float64]
-    table: NDArray[np.uint8]
-    flip_h: int
-    flip_v: int
-    direct: int
+    black: NDArray[np.float32]
+    slope: NDArray[np.float32]
+    low: NDArray[np.uint8]
+    thresholds: NDArray[np.float32]
+    deep: int
+    palette: NDArray[np.uint8]
+    plain: int
+    beyond: NDArray[np.float32]
+    marks: NDArray[np.uint8]
+    marked: NDArray[np.uint8]
+
+
+class Extent(NamedTuple):
+    """What is to be made: how many channels there are, and rows [first, last) of the picture."""
+
+    channels: int
     first: int
     last: int
 
 
-_PLANE: Final = numba.types.Array(numba.f4, 3, "C", readonly=True)
-_TAPS: Final = record(Taps, numba.i8[::1], numba.i8[::1], numba.f4[::1], numba.f4[::1], numba.f8)
+_PLANES: Final = repeated(numba.types.Array(numba.f4, 2, "C", readonly=True), 3)
+_TAPS: Final = record(Taps, numba.i8[:, ::1], numba.f4[:, ::1], numba.f8, numba.i8, numba.i8)
 _LOOK: Final = record(
-    Look, numba.f8[::1], numba.f8[::1], numba.u1[:, ::1], numba.i8, numba.i8, numba.i8, numba.i8, numba.i8
+    Look,
+    numba.f4[::1],
+    numba.f4[::1],
+    numba.u1[:, ::1],
+    numba.f4[:, ::1],
+    numba.i8,
+    numba.u1[:, ::1],
+    numba.i8,
+    numba.f4[:, ::1],
+    numba.u1[:, ::1],
+    numba.u1[::1],
 )
+_EXTENT: Final = record(Extent, numba.i8)
 _AXES: Final = repeated(_TAPS, 2)
-
-
-def taps(length_px: int, factor: int, blocks: int, size_px: int) -> Taps:
-    """Find what each of `size_px` output pixels takes of `blocks` input blocks, by area.
-
-    The blocks are `factor` source pixels long, but for the last one, which may be shorter: `length_px` in all.
-    Exact: computed in whole numbers of 1 / (factor * size_px) source pixels.
-    """
-    edges = np.arange(size_px + 1, dtype=np.int64) * length_px
-    block = factor * size_px
-    starts = edges[:-1] // block
-    counts = -(-edges[1:] // block) - starts
-    assert starts[-1] + counts[-1] == blocks
-    firsts = np.minimum(edges[1:], (starts + 1) * block) - edges[:-1]
-    lasts = np.where(counts > 1, edges[1:] - (starts + counts - 1) * block, 0)
-    return Taps(
-        starts,
-        counts,
-        (firsts / length_px).astype(np.float32),
-        (lasts / length_px).astype(np.float32),
-        block / length_px,
-    )
-
-
-def table_positions() -> NDArray[np.float64]:
-    """Tell the t (0..1) in the middle of each of the table's bins."""
-    bits = (np.arange(TABLE, dtype=np.int32) << 11) + np.int32(0x3F800000 + (1 << 10))
-    return (bits.view(np.float32).astype(np.float64) - 1.0) / SPREAD
 
 
 @part
 def _share(taps: Any, k: int, at: int) -> Any:
     """Tell what part of output pixel `at` its k-th input makes up."""
     if k == 0:
-        return taps.firsts[at]
-    return taps.lasts[at] if k == taps.counts[at] - 1 else np.float32(taps.inner)
+        return taps.shares[0, at]
+    return taps.shares[1, at] if k == taps.places[1, at] - 1 else np.float32(taps.inner)
 
 
 @part
-def _blend(plane: Any, row: int, taps: Any, out: Any) -> None:
-    """Add up the input rows of one output row; NaN where any of them is."""
-    out[:] = 0
-    for k in range(taps.counts[row]):
-        share = _share(taps, k, row)
-        source = plane[taps.starts[row] + k]
-        for column in range(out.size):
-            out[column] += share * source[column]
+def _blend(source: Any, row: int, taps: Any, place: Any, out: Any) -> None:
+    """Mix the input rows of one output row into a row of out; not finite where any of them is NaN.
 
+    source  the plane, flat, and how many columns it has.
+    place   first column, how many, row of out.
 
-@part
-def _squeeze(row: Any, taps: Any, seconds: Any, out: Any) -> None:
-    """Add up the input columns of each output column; NaN where any of them, or one past them, is.
-
-    row      with one column more than there is.
-    seconds  (n,) the share of the second of three inputs; empty if some output column has more than three.
+    Said as the first one and differences to it, so that equal values stay exactly what they are.
     """
-    starts, counts, firsts, lasts = taps.starts, taps.counts, taps.firsts, taps.lasts
-    if seconds.size > 0:  # One loop a share: each is then done with many columns at once.
-        for column in range(out.size):
-            out[column] = firsts[column] * row[np.uint64(starts[column])]
-        for column in range(out.size):
-            out[column] += seconds[column] * row[np.uint64(starts[column]) + np.uint64(1)]
-        for column in range(out.size):
-            out[column] += lasts[column] * row[np.uint64(starts[column] + counts[column] - 1)]
+    first, width, into = place
+    flat, wide, n = source[0], np.uint64(source[1]), np.uint64(width)
+    at = np.uint64(taps.places[0, row]) * wide + np.uint64(first)
+    count = taps.places[1, row]
+    if count == 1:
+        for column in range(np.uint64(0), n):
+            out[into, column] = flat[at + column]
         return
-    for column in range(out.size):
-        total = firsts[column] * row[starts[column]]
-        for at in range(starts[column] + 1, starts[column] + counts[column] - 1):
-            total += np.float32(taps.inner) * row[at]
-        out[column] = total + lasts[column] * row[starts[column] + counts[column] - 1]
+    share, next_at = _share(taps, 1, row), at + wide
+    for column in range(np.uint64(0), n):
+        out[into, column] = flat[at + column] + (flat[next_at + column] - flat[at + column]) * share
+    for k in range(2, count):
+        share, next_at = _share(taps, k, row), next_at + wide
+        for column in range(np.uint64(0), n):
+            out[into, column] += (flat[next_at + column] - flat[at + column]) * share
 
 
 @part
-def _seconds(taps: Any) -> Any:
-    if taps.counts.max() > 3:
-        return np.empty(0, np.float32)
-    return np.where(taps.counts == 3, np.float32(taps.inner), np.float32(0)).astype(np.float32)
+def _turn(rows: Any, count: int, out: Any) -> None:
+    """Lay rows side by side: out[column, row]."""
+    for column in range(rows.shape[1]):
+        for row in range(count):
+            out[column, row] = rows[row, column]
 
 
 @part
-def _patch(plane: Any, row: int, column: int, axes: Any) -> Any:
-    """Average what is good of one output pixel; NaN if nothing is."""
-    total, weight = np.float64(0), np.float64(0)
-    for k in range(axes[0].counts[row]):
-        for j in range(axes[1].counts[column]):
-            share = np.float64(_share(axes[0], k, row)) * np.float64(_share(axes[1], j, column))
-            value = plane[axes[0].starts[row] + k, axes[1].starts[column] + j]
-            if not np.isnan(value):
-                total += share * value
-                weight += share
-    return np.float32(total / weight) if weight > 0 else np.float32(np.nan)
+def _squeeze_three(blended: Any, taps: Any, left: int, start: int, out: Any) -> None:
+    """Mix up to three input columns into each output column, from column `left` on, for ROWS rows at once."""
+    source, flat = blended.reshape(blended.size), out.reshape(out.size)
+    n = np.uint64(ROWS)
+    for column in range(out.shape[0]):
+        second, third = taps.shares[2, left + column], taps.shares[3, left + column]
+        at = np.uint64(taps.places[0, left + column] - start) * n
+        to = np.uint64(column) * n
+        for row in range(np.uint64(0), n):
+            base = source[at + row]
+            mixed = base + (source[at + n + row] - base) * second
+            flat[to + row] = mixed + (source[at + n + n + row] - base) * third
 
 
 @part
-def _look_up(values: Any, channel: int, look: Any, folded: Any, grey: Any) -> None:
-    """Turn one row into grey; what a NaN becomes does not matter, since `good` covers it."""
-    black, slope = look.black[channel], look.slope[channel]
-    for column in range(values.size):
-        t = (np.float64(values[column]) - black) * slope
-        t = t if t > 0.0 else 0.0  # NaN goes here too.
-        folded[column] = np.float32(1.0 + SPREAD * (t if t < 1.0 else 1.0))
-    bits = folded.view(np.int32)
-    table = look.table[channel]
-    for column in range(values.size):
-        at = (bits[column] - np.int32(0x3F800000)) >> np.int32(11)
-        grey[column] = table[np.uint64(min(at, np.int32(TABLE - 1)))]
+def _squeeze_many(blended: Any, taps: Any, left: int, start: int, out: Any) -> None:
+    """Mix any number of input columns into each output column."""
+    for column in range(out.shape[0]):
+        first = taps.places[0, left + column] - start
+        for row in range(ROWS):
+            out[column, row] = blended[first, row]
+        for k in range(1, taps.places[1, left + column]):
+            share = _share(taps, k, left + column)
+            for row in range(ROWS):
+                out[column, row] += (blended[first + k, row] - blended[first, row]) * share
 
 
 @part
-def _resample(plane: Any, row: int, axes: Any, seconds: Any, scratch: Any) -> None:
-    """Make one row of one channel in scratch[1], by way of scratch[0]; bad pixels stay out of its averages."""
-    blended, values = scratch
-    blended[plane.shape[1]] = 0
-    _blend(plane, row, axes[0], blended[: plane.shape[1]])
-    _squeeze(blended, axes[1], seconds, values)
-    touched = 0
-    for column in range(values.size):
-        touched += 1 if np.isnan(values[column]) else 0
-    if touched > 0:
-        for column in range(values.size):
-            if np.isnan(values[column]):
-                values[column] = _patch(plane, row, column, axes)
+def _count_bad(values: Any) -> Any:
+    flat = values.reshape(values.size)
+    found = np.uint32(0)
+    for at in range(flat.size):
+        found += np.uint32(0) if abs(flat[at]) <= FLOAT32_MAX else np.uint32(1)
+    return found
 
 
 @part
-def _put(grey: Any, good: Any, backwards: int, out: Any) -> None:
-    """Write one row, (channels, width), into out (width, channels)."""
-    last = grey.shape[1] - 1
-    for channel in range(grey.shape[0]):
-        if backwards == 1:
-            for column in range(grey.shape[1]):
-                out[last - column, channel] = grey[channel, column] & good[column]
-        else:
-            for column in range(grey.shape[1]):
-                out[column, channel] = grey[channel, column] & good[column]
+def _refill(plane: Any, corner: Any, axes: Any, values: Any) -> None:
+    """Make again what is not finite, from what is good of its inputs; NaN if nothing is."""
+    top, count, left = corner
+    last = left + values.shape[0] - 1
+    start = axes[1].places[0, left]
+    width = axes[1].places[0, last] + axes[1].places[1, last] - start
+    sums, goods = np.zeros((width, ROWS), np.float32), np.zeros((width, ROWS), np.float32)
+    for row in range(count):
+        for k in range(axes[0].places[1, top + row]):
+            share = _share(axes[0], k, top + row)
+            source = plane[axes[0].places[0, top + row] + k]
+            for column in range(width):
+                good = not np.isnan(source[start + column])
+                sums[column, row] += share * source[start + column] if good else np.float32(0)
+                goods[column, row] += share if good else np.float32(0)
+    total, weight = np.empty(ROWS, np.float32), np.empty(ROWS, np.float32)
+    for column in range(values.shape[0]):
+        total[:] = 0
+        weight[:] = 0
+        for k in range(axes[1].places[1, left + column]):
+            share = _share(axes[1], k, left + column)
+            at = axes[1].places[0, left + column] - start + k
+            for row in range(ROWS):
+                total[row] += share * sums[at, row]
+                weight[row] += share * goods[at, row]
+        for row in range(ROWS):
+            kept = values[column, row]
+            made = total[row] / weight[row] if weight[row] > 0 else np.float32(np.nan)
+            values[column, row] = kept if abs(kept) <= FLOAT32_MAX else made
 
 
-@compiled(numba.types.Array(numba.f8, 1, "C", readonly=True), numba.f8, numba.i8, numba.u1[::1])
-def bend(positions: NDArray[np.float64], mid: float, invert: int, out: NDArray[np.uint8]) -> None:
-    """Make one channel's table: bend positions (0..1) by the midtone, to grey values rounded to the nearest.
+@part
+def _resample(plane: Any, corner: Any, axes: Any, scratch: Any, values: Any) -> Any:
+    """Make values (columns, ROWS) of one channel from row and column `corner` on; return whether some may be bad.
 
-    positions  (TABLE,) float64, ascending. Unchanged.
-    invert     1: white becomes black.
-    out        (TABLE,) uint8, monotone.
-
-    Source  midtone transfer function, (mid - 1) t / ((2 mid - 1) t - mid).
+    corner  top, rows, left. Bad pixels stay out of the averages.
     """
-    for at in range(out.size):
-        t = positions[at]
-        grey = 255.0 * ((mid - 1.0) * t / ((2.0 * mid - 1.0) * t - mid)) + 0.5
-        value = np.uint8(min(max(grey, 0.0), 255.0))
-        out[at] = np.uint8(255) - value if invert == 1 else value
+    top, count, left = corner
+    mixed, blended = scratch
+    last = left + values.shape[0] - 1
+    start = axes[1].places[0, left]
+    width = axes[1].places[0, last] + axes[1].places[1, last] - start
+    flat = plane.reshape(plane.size)
+    for row in range(count):
+        _blend((flat, plane.shape[1]), top + row, axes[0], (start, width, row), mixed)
+    if axes[1].direct == 1:
+        _turn(mixed[:, :width], count, values)
+    else:
+        _turn(mixed[:, :width], count, blended)
+        blended[width : width + 2] = 0
+        if axes[1].short == 1:
+            _squeeze_three(blended, axes[1], left, start, values)
+        else:
+            _squeeze_many(blended, axes[1], left, start, values)
+    touched = _count_bad(values)
+    if touched > 0 and axes[0].direct + axes[1].direct < 2:
+        _refill(plane, corner, axes, values)
+    return touched
 
 
-@compiled(_PLANE, _AXES, _LOOK, numba.u1[:, :, ::1])
-def tone(plane: NDArray[np.float32], axes: tuple[Taps, Taps], look: Look, out: NDArray[np.uint8]) -> None:
-    """Make rows of the 8-bit picture of a reduced plane.
+@part
+def _fold(value: Any, black: Any, slope: Any) -> Any:
+    """Give the float whose bits tell a value's bucket; ascends with the value, is wrong for NaN."""
+    t = max((value - black) * slope, np.float32(0))
+    t = min(t, np.float32(1))
+    return np.float32(1) + np.float32(SPREAD) * t
 
-    plane   (channels, R, C) float32, data units; NaN marks no measurement. Unchanged.
+
+@part
+def _bucket(bits: Any) -> Any:
+    return np.uint64((bits - np.int32(0x3F800000)) >> np.int32(13))
+
+
+@part
+def _fold_all(values: Any, black: Any, slope: Any, touched: int, folded: Any) -> None:
+    flat, out = values.reshape(values.size), folded.reshape(folded.size)
+    for at in range(flat.size):
+        out[at] = _fold(flat[at], black, slope)
+    if touched > 0:
+        for at in range(flat.size):
+            out[at] = np.float32(1) if np.isnan(flat[at]) else out[at]
+
+
+@part
+def _grey(value: Any, bucket: Any, low: Any, thresholds: Any) -> Any:
+    """Find a value's grey where its bucket holds one threshold at most."""
+    grey = np.uint64(low[bucket])
+    return grey + np.uint64(value >= thresholds[grey])
+
+
+@part
+def _search(value: Any, bucket: Any, low: Any, thresholds: Any) -> Any:
+    """Find a value's grey among all the thresholds of its bucket."""
+    grey, end = np.uint64(low[bucket]), np.uint64(low[bucket + np.uint64(1)])
+    while grey < end:
+        middle = (grey + end) >> np.uint64(1)
+        if value >= thresholds[middle]:
+            grey = middle + np.uint64(1)
+        else:
+            end = middle
+    return grey
+
+
+@part
+def _draw(values: Any, folded: Any, channel: int, look: Any, out: Any) -> None:
+    """Write the greys of values (columns, ROWS) into out (rows, columns): as they are, or as the palette has them."""
+    bits = folded.view(np.int32)
+    low, thresholds = look.low[channel], look.thresholds[channel]
+    if look.deep == 0 and look.plain == 1:
+        for column in range(out.shape[1]):
+            for row in range(out.shape[0]):
+                bucket = _bucket(bits[column, row])
+                out[row, column] = _grey(values[column, row], bucket, low, thresholds)
+        return
+    for column in range(out.shape[1]):
+        for row in range(out.shape[0]):
+            bucket = _bucket(bits[column, row])
+            if look.deep == 1:
+                grey = _search(values[column, row], bucket, low, thresholds)
+            else:
+                grey = _grey(values[column, row], bucket, low, thresholds)
+            out[row, column] = look.palette[grey, 0]
+
+
+@part
+def _paint(values: Any, folded: Any, look: Any, out: Any) -> None:
+    """Write the colours of one channel's values (columns, ROWS) into out (rows, columns, 3)."""
+    bits = folded.view(np.int32)
+    low, thresholds = look.low[0], look.thresholds[0]
+    for column in range(out.shape[1]):
+        for row in range(out.shape[0]):
+            bucket = _bucket(bits[column, row])
+            if look.deep == 1:
+                grey = _search(values[column, row], bucket, low, thresholds)
+            else:
+                grey = _grey(values[column, row], bucket, low, thresholds)
+            out[row, column, 0] = look.palette[grey, 0]
+            out[row, column, 1] = look.palette[grey, 1]
+            out[row, column, 2] = look.palette[grey, 2]
+
+
+@part
+def _any_marked(values: Any, look: Any) -> Any:
+    """Tell whether a column of values (channels, ROWS) may hold anything to be marked."""
+    found = np.uint32(0)
+    for channel in range(values.shape[0]):
+        low = look.beyond[0, channel] if look.marked[1] == 1 else np.float32(-np.inf)
+        high = look.beyond[1, channel] if look.marked[2] == 1 else np.float32(np.inf)
+        for row in range(ROWS):
+            value = values[channel, row]
+            found += np.uint32(0) if low <= value <= high else np.uint32(1)
+    return found > 0
+
+
+@part
+def _mark(values: Any, look: Any, out: Any) -> None:
+    """Draw over what is bad in any channel, and under or over in all of them. values (channels, columns, ROWS)."""
+    for column in range(out.shape[1]):
+        if not _any_marked(values[:, column], look):
+            continue
+        for row in range(out.shape[0]):
+            bad, under, over = False, look.marked[1] == 1, look.marked[2] == 1
+            for channel in range(values.shape[0]):
+                value = values[channel, column, row]
+                bad |= np.isnan(value)
+                under &= value < look.beyond[0, channel]
+                over &= value > look.beyond[1, channel]
+            if bad or under or over:
+                kind = 0 if bad else (1 if under else 2)
+                for sample in range(out.shape[2]):
+                    out[row, column, sample] = look.marks[kind, sample]
+
+
+@compiled(numba.f4[::1], numba.f4, numba.f4, numba.u1[::1])
+def lay(thresholds: NDArray[np.float32], black: float, slope: float, low: NDArray[np.uint8]) -> None:
+    """Count the thresholds below each bucket.
+
+    thresholds  (256,) float32, ascending; the last one is infinite, and is none.
+    low         (BUCKETS + 1,) uint8.
+    """
+    at = np.int64(0)
+    for grey in range(GREYS - 1):
+        folded = np.empty(1, np.float32)
+        folded[0] = _fold(thresholds[grey], np.float32(black), np.float32(slope))
+        bucket = np.int64(_bucket(folded.view(np.int32)[0]))
+        while at <= bucket:
+            low[at] = grey
+            at += 1
+    low[at:] = GREYS - 1
+
+
+@compiled(_PLANES, _AXES, _LOOK, _EXTENT, numba.types.Array(numba.u1, 3, "A"))
+def tone(
+    planes: tuple[NDArray[np.float32], ...], axes: tuple[Taps, Taps], look: Look, extent: Extent, out: NDArray[np.uint8]
+) -> None:
+    """Make rows of the 8-bit picture of reduced planes.
+
+    planes  one (R, C) float32 a channel (if there is one channel, the others are not looked at), data units; NaN marks
+            no measurement. Unchanged.
     axes    how rows and columns are resampled.
-    out     (height, width, channels) uint8; 0 in all channels where one of them has no good pixel. Other rows stay.
+    out     (height, width, samples) uint8, of any strides, so that it may lie mirrored or turned: as many samples as
+            channels, or three of one channel. Rows not in `extent` stay.
 
-    Memory  a few rows. Each good output pixel is an average by area; one that touches a bad pixel, of the good rest.
+    Memory  a few hundred kB. Each good output pixel is an average by area; one that touches a bad pixel, of the good
+            rest.
     Source  area-weighted resampling; twin with plain loops in tests/kernels.
     """
-    channels, height, width = plane.shape[0], out.shape[0], out.shape[1]
-    blended = np.empty(plane.shape[2] + 1, np.float32)
-    values, folded = np.empty(width, np.float32), np.empty(width, np.float32)
-    grey, good = np.empty((channels, width), np.uint8), np.empty(width, np.uint8)
-    seconds = _seconds(axes[1])
-    for row in range(look.first, look.last):
-        good[:] = 255
-        for channel in range(channels):
-            if look.direct == 1:
-                values[:] = plane[channel, row]
-            else:
-                _resample(plane[channel], row, axes, seconds, (blended, values))
-            _look_up(values, channel, look, folded, grey[channel])
-            for column in range(width):
-                good[column] &= np.uint8(0) if np.isnan(values[column]) else np.uint8(255)
-        _put(grey, good, look.flip_h, out[height - 1 - row if look.flip_v == 1 else row])
+    width, channels = out.shape[1], extent.channels
+    panel = min(PANEL, width)
+    reach = np.int64(0)
+    for left in range(0, width, panel):
+        last = min(left + panel, width) - 1
+        reach = max(reach, axes[1].places[0, last] + axes[1].places[1, last] - axes[1].places[0, left])
+    scratch = np.zeros((ROWS, reach), np.float32), np.zeros((reach + 2, ROWS), np.float32)
+    values, folded = np.zeros((channels, panel, ROWS), np.float32), np.empty((panel, ROWS), np.float32)
+    for top in range(extent.first, extent.last, ROWS):
+        count = min(ROWS, extent.last - top)
+        for left in range(0, width, panel):
+            n = min(panel, width - left)
+            into = out[top : top + count, left : left + n]
+            touched = np.int64(0)
+            for channel in range(channels):
+                corner = (top, count, left)
+                found = _resample(planes[channel], corner, axes, scratch, values[channel, :n])
+                touched += found
+                _fold_all(values[channel, :n], look.black[channel], look.slope[channel], found, folded[:n])
+                if into.shape[2] == channels:
+                    _draw(values[channel, :n], folded, channel, look, into[:, :, channel])
+                else:
+                    _paint(values[channel, :n], folded, look, into)
+            if touched > 0 or look.marked[1] + look.marked[2] > 0:
+                _mark(values[:, :n], look, into)

@@ -4,7 +4,20 @@ import importlib
 from collections.abc import Callable
 from typing import Final
 
-MODULES: Final = ("reduce", "tone", "demosaic")
+MODULES: Final = (
+    "narrow",
+    "wide",
+    "counts",
+    "halve",
+    "lookup",
+    "tone",
+    "demosaic",
+    "rice",
+    "dither",
+    "join",
+    "background",
+    "hfr",
+)
 
 
 def warm(report: Callable[[int, int, str], None]) -> None:

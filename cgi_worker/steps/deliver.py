@@ -5,7 +5,7 @@ import select
 
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.recipe import Deliver
+from cgi_worker.wire.steps import Deliver
 
 
 def do(step: Deliver, work: Work) -> Made:

@@ -9,7 +9,7 @@ from cgi_worker.formats.fits import Walked, walk
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.facts import FACTS_BYTES_MAX, HEADER_BYTES_MAX, Facts, Hdu, encode_facts
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.recipe import Parse
+from cgi_worker.wire.steps import Parse
 
 
 class _Listed(msgspec.Struct, frozen=True):

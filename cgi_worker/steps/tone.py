@@ -1,101 +1,188 @@
 """Tone: settle the levels, then make the 8-bit picture. No pixel that nobody sees is stretched."""
 
 import functools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.kernels.tone import TABLE, Look, Taps, bend, table_positions, taps, tone
-from cgi_worker.steps.levels import Distribution, Level, distribution, settle, stretched
-from cgi_worker.steps.reduce import Reduced
+from cgi_worker.kernels.taps import taps
+from cgi_worker.kernels.tone import BUCKETS, ROWS, Extent, Look, lay, tone
+from cgi_worker.steps.colours import colours_of, sample_of
+from cgi_worker.steps.curve import Curve, at_least, thresholds
+from cgi_worker.steps.levels import Channel, Distribution, Level, Samples, distribution, settle_all
 from cgi_worker.steps.work import Made, Work
-from cgi_worker.wire.recipe import Tone
-from cgi_worker.wire.view import Stretch
+from cgi_worker.steps.zscale import strided
+from cgi_worker.wire.steps import Tone
+from cgi_worker.wire.view import Stretch, Zscale
 
 Spreads = tuple[Distribution | None, ...]
-REMEMBERED_MAX: Final = 2  # Histograms, each about a megabyte a channel.
+Planes = Sequence[NDArray[np.float32]]
+REMEMBERED_MAX: Final = 6  # Histograms, each about a megabyte a channel: two pictures of three planes.
 _read_before: Final[dict[str, Spreads]] = {}
 THREAD_SAMPLES_MIN: Final = 200_000  # Below this a thread takes longer to start than its rows to be made.
+FLOAT32_MAX: Final = 3.4e38
+SLOPE_MIN: Final = 1e-37
 
 
-class Toned(msgspec.Struct, frozen=True):
-    """The facts of a tone step: what is drawn black and white in each channel, and how it is bent between them."""
+class Toned(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The facts of a tone step: what is drawn black and white in each channel, and how it is bent between them.
+
+    levels     in data units, one for each channel.
+    kind       of the levels that were asked for: auto, zscale, quantiles, cut or channels.
+    power      the exponent, if the stretch is that.
+    coarse     True: made from `rows_read` of the plane's `rows_all` rows.
+    """
 
     levels: tuple[Level, ...]
     stretch: Stretch
+    kind: str
+    power: float | None = None
+    coarse: bool = False
+    rows_read: int = 0
+    rows_all: int = 0
+
+
+class Lying(msgspec.Struct, frozen=True):
+    """How a plane lies over source pixels, and about its histogram: what is read of the facts of a reduce step."""
+
+    factor: int
+    width_px: int
+    height_px: int
+    channels: tuple[Channel, ...] = ()
+    rows_read: int = 0
+    rows_all: int = 0
+
+
+class Laid(NamedTuple):
+    """Planes of one size, one a channel, (R, C) float32 in C order; and what source pixels they are of."""
+
+    planes: Planes
+    lying: Lying
+
+
+class Finish(NamedTuple):
+    """What a tone step says about the look beside the levels; as in `Tone`."""
+
+    curve: Curve
+    invert: bool
+    map: str
+    bad: int | None
+    under: int | None
+    over: int | None
 
 
 def do(step: Tone, work: Work) -> Made:
-    """Make the picture (output 0) of the reduced plane (input 0) by its histogram (input 1)."""
-    plane = work.input_array(0)
-    how = msgspec.json.decode(work.input_facts(0), type=Reduced)
-    levels = tuple(settle(step.levels, step.mid, spread) for spread in _spreads(work))
-    channels, height, width = plane.shape
-    look = Look(
-        np.array([level.black for level in levels]),
-        np.array([1.0 / (level.white - level.black) for level in levels]),
-        tables(step, levels),
-        int(step.flip_h),
-        int(step.flip_v),
-        int((height, width) == (step.height_px, step.width_px)),
-        0,
-        step.height_px,
-    )
-    axes = (
-        taps(how.height_px, how.factor, height, step.height_px),
-        taps(how.width_px, how.factor, width, step.width_px),
-    )
+    """Make the picture (output 0) of the reduced planes (the first inputs) by their histograms (the others)."""
+    lying = msgspec.json.decode(work.input_facts(0), type=Lying)
+    planes = [channel for index in range(step.planes) for channel in work.input_array(index)]
+    spreads: Spreads = (None,) * len(planes)
+    if step.counted:
+        spreads = read_spreads(work, range(step.planes, 2 * step.planes))
+    levels = settle_all(step, spreads, _samples(step, planes, lying))
     picture = work.output_array(0)
-    _on_threads(plane, axes, look, picture.reshape(step.height_px, step.width_px, channels), threads=work.threads)
-    return Made((picture.nbytes,), msgspec.json.encode(Toned(levels, step.stretch)).decode())
+    draw(step, levels, Laid(planes, lying), picture, threads=work.threads)
+    kind = str(type(step.levels).__struct_config__.tag)
+    power = step.power if step.stretch == "power" else None
+    toned = Toned(levels, step.stretch, kind, power)
+    if lying.rows_read < lying.rows_all:
+        toned = Toned(levels, step.stretch, kind, power, True, lying.rows_read, lying.rows_all)
+    return Made((picture.nbytes,), msgspec.json.encode(toned).decode())
 
 
-def _on_threads(
-    plane: NDArray[np.float32], axes: tuple[Taps, Taps], look: Look, picture: NDArray[np.uint8], *, threads: int
-) -> None:
-    """Share the rows out; each is made by one thread, so that the picture does not depend on how many there are."""
+def draw(step: Tone, levels: tuple[Level, ...], laid: Laid, picture: NDArray[np.uint8], *, threads: int = 1) -> None:
+    """Fill an 8-bit picture, (height, width) or (height, width, 3) as it is turned, by levels that are settled.
+
+    Cost    about 30 microseconds and what the pixels take; a look that was drawn before is remembered.
+    """
+    planes, lying = laid
+    look = look_of(
+        levels, Finish(Curve(step.stretch, step.power), step.invert, step.map, step.bad, step.under, step.over)
+    )
+    height, width = planes[0].shape
+    axes = (
+        _taps(lying.height_px, lying.factor, height, step.height_px),
+        _taps(lying.width_px, lying.factor, width, step.width_px),
+    )
+    three = (planes[0], planes[1], planes[2]) if len(planes) == 3 else (planes[0],) * 3
+    out = as_stored(step, picture)
+    assert out.shape[:2] == (step.height_px, step.width_px)
     helpers = min(threads, 1 + picture.size // THREAD_SAMPLES_MIN) - 1
-    edges = [look.last * n // (helpers + 1) for n in range(helpers + 2)]
-    bands = [look._replace(first=first, last=last) for first, last in pairwise(edges)]
+    groups = -(-step.height_px // ROWS)
+    edges = [min(step.height_px, ROWS * (groups * n // (helpers + 1))) for n in range(helpers + 2)]
+    bands = [Extent(len(planes), first, last) for first, last in pairwise(edges)]
     if not helpers:
-        tone(plane, axes, bands[0], picture)
+        tone(three, axes, look, bands[0], out)
         return
-    with ThreadPoolExecutor(helpers) as pool:
-        others = [pool.submit(tone, plane, axes, band, picture) for band in bands[1:]]
-        tone(plane, axes, bands[0], picture)
+    with ThreadPoolExecutor(helpers) as pool:  # Each row is made by one thread, the same way whichever it is.
+        others = [pool.submit(tone, three, axes, look, band, out) for band in bands[1:]]
+        tone(three, axes, look, bands[0], out)
         for other in others:
             other.result()
 
 
-def _spreads(work: Work) -> Spreads:
-    """Read the histogram (input 1), or remember it: the same frame with other levels is what comes next."""
-    key = work.input_key(1)
-    if key not in _read_before:
-        counted = msgspec.json.decode(work.input_facts(1), type=Reduced)
-        histogram = work.input_array(1)
-        spreads = tuple(distribution(row, of) for row, of in zip(histogram, counted.channels, strict=True))
-        while len(_read_before) >= REMEMBERED_MAX:
-            del _read_before[next(iter(_read_before))]
-        _read_before[key] = spreads
-    return _read_before[key]
+def as_stored(step: Tone, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """See a picture as (rows, columns, samples) in the order in which the source has them: not turned, not mirrored."""
+    seen = picture if picture.ndim == 3 else picture[:, :, None]
+    if step.turn:
+        seen = np.rot90(seen, step.turn // 90)
+    return seen[:: -1 if step.flip_v else 1, :: -1 if step.flip_h else 1]
 
 
-@functools.lru_cache(maxsize=8)
-def _bent(stretch: Stretch) -> NDArray[np.float64]:
-    """Remember the stretch of the table's positions: it is the same for every picture."""
-    bent = stretched(stretch, table_positions())
-    bent.flags.writeable = False
-    return bent
+@functools.lru_cache(maxsize=32)
+def look_of(levels: tuple[Level, ...], finish: Finish) -> Look:
+    """Make the kernel's tables for these levels."""
+    channels = len(levels)
+    black = np.array([level.black for level in levels])
+    white = np.array([level.white for level in levels])
+    with np.errstate(over="ignore"):
+        slope = np.clip(1.0 / (white - black), SLOPE_MIN, FLOAT32_MAX).astype(np.float32)
+        near = np.clip(black, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
+    low = np.empty((channels, BUCKETS + 1), np.uint8)
+    found = np.stack([thresholds(finish.curve, level.black, level.white, level.mid) for level in levels])
+    for channel in range(channels):
+        lay(found[channel], near[channel], slope[channel], low[channel])
+    palette = colours_of(finish.map)
+    marks = [sample_of(colour or 0) for colour in (finish.bad, finish.under, finish.over)]
+    return Look(
+        near,
+        slope,
+        low,
+        found,
+        int((low[:, 1:] - low[:, :-1]).max() > 1),
+        np.ascontiguousarray(palette[::-1] if finish.invert else palette).copy(),
+        int(not finish.invert),
+        np.stack((at_least(black), -at_least(-white))),
+        np.array(marks, np.uint8),
+        np.array([1, finish.under is not None, finish.over is not None], np.uint8),
+    )
 
 
-def tables(step: Tone, levels: tuple[Level, ...]) -> NDArray[np.uint8]:
-    """Compute each channel's grey values, (channels, TABLE) uint8, by the bins of the kernel's table."""
-    bent = _bent(step.stretch)
-    made = np.empty((len(levels), TABLE), np.uint8)
-    for row, level in zip(made, levels, strict=True):
-        bend(bent, level.mid, int(step.invert), row)
-    return made
+_taps = functools.lru_cache(maxsize=64)(taps)
+
+
+def read_spreads(work: Work, histograms: range) -> Spreads:
+    """Read the histograms (these inputs), or remember them: the same frame with other levels is what comes next."""
+    found: list[Distribution | None] = []
+    for index in histograms:
+        key = work.input_key(index)
+        if key not in _read_before:
+            counted = msgspec.json.decode(work.input_facts(index), type=Lying)
+            histogram = work.input_array(index)
+            spreads = tuple(distribution(row, of) for row, of in zip(histogram, counted.channels, strict=True))
+            while len(_read_before) >= REMEMBERED_MAX:
+                del _read_before[next(iter(_read_before))]
+            _read_before[key] = spreads
+        found += _read_before[key]
+    return tuple(found)
+
+
+def _samples(step: Tone, planes: Planes, lying: Lying) -> tuple[Samples, ...]:
+    """Take for zscale what astropy would take, where the planes are all the pixels; else the histogram must do."""
+    if isinstance(step.levels, Zscale) and lying.factor == 1:
+        return tuple(strided(plane) for plane in planes)
+    return (None,) * len(planes)

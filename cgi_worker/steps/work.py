@@ -14,6 +14,11 @@ class Made(NamedTuple):
     used_bytes: tuple[int, ...]
     facts: str = "{}"
 
+    def used_of(self, outputs: int) -> tuple[int, ...]:
+        """Tell the bytes used of the outputs that the stage has; a step may be able to make more than was planned."""
+        assert len(self.used_bytes) >= outputs and not any(self.used_bytes[outputs:]), "it wrote what it was not lent"
+        return self.used_bytes[:outputs]
+
 
 class Work(Protocol):
     """The surroundings of one stage. Indices are those of the stage's inputs and outputs, from 0."""
@@ -34,7 +39,7 @@ class Work(Protocol):
         """Tell the key of an input's buffer: equal keys, equal contents."""
 
     def wants(self, index: int) -> bool:
-        """Tell whether an output is to be written (False: it exists already)."""
+        """Tell whether an output is to be written (False: it exists already, or the stage does not have it)."""
 
     def output_array(self, index: int) -> NDArray[Any]:
         """Lend an output with its buffer's dtype and shape; its contents are arbitrary."""

@@ -4,7 +4,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from cgi_worker.wire.recipe import Buffer, Stage
+from cgi_worker.wire.steps import Buffer, Stage
 
 VERSION: Final = 1
 PACKET_BYTES_MAX: Final = 131_072  # Below the kernel's default socket buffer (212,992) with its overhead.

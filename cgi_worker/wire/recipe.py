@@ -1,112 +1,40 @@
 """Recipes: which steps make which buffers for a view; the same for the daemon and for a worker alone."""
 
 import math
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
-from cgi_worker.wire.facts import FACTS_BYTES_MAX, HEADER_BYTES_MAX, Facts, Hdu, Source
-from cgi_worker.wire.view import SIDE_PX_MAX, WEBP_SIDE_PX_MAX, Cut, Format, Levels, Region, Stretch, View, ViewError
+from cgi_worker.wire.channels import Channel, channels_of, clip
+from cgi_worker.wire.facts import FACTS_BYTES_MAX, HEADER_BYTES_MAX, Facts, Source
+from cgi_worker.wire.grammar import ViewError
+from cgi_worker.wire.steps import (
+    BINS,
+    Buffer,
+    Deliver,
+    Encode,
+    Parse,
+    Read,
+    Recipe,
+    Reduce,
+    Stage,
+    Tone,
+)
+from cgi_worker.wire.view import FORMAT_SIDE_PX_MAX, Cut, Format, Mid, PerChannel, Region, View
 
-BINS: Final = 65_536
 FACTOR_MAX: Final = 4096  # A row band of this many rows still sums 16-bit counts exactly in uint64.
-MEDIA_TYPES: Final[dict[Format, str]] = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
-
-
-class Parse(msgspec.Struct, frozen=True, tag="parse", tag_field="step", forbid_unknown_fields=True):
-    """File -> facts (JSON, `facts.Facts`), header (JSON: every card with value, comment and unit)."""
-
-
-class Read(msgspec.Struct, frozen=True, tag="read", tag_field="step", forbid_unknown_fields=True):
-    """File -> one full-size plane, native byte order, for sources without random access."""
-
-    hdu: Hdu
-    plane: int
-
-
-class Reduce(msgspec.Struct, frozen=True, tag="reduce", tag_field="step", forbid_unknown_fields=True):
-    """File, or the plane that `Read` made -> reduced plane, histogram, in one pass over the source.
-
-    region  in source pixels, inside the plane.
-    factor  source pixels per output side; even for a Bayer cell, or 1 for full demosaicing.
-    cfa     pattern of the 2x2 cell at the plane's first pixel for three channels R, G, B; None for one.
-    Outputs plane (channels, R, C) float32 in data units, NaN where no pixel is good;
-            histogram (channels, BINS) uint64 counts. The step's facts tell the bins' values.
-    """
-
-    hdu: Hdu
-    plane: int
-    region: Region
-    factor: int
-    cfa: str | None = None
-
-
-class Tone(msgspec.Struct, frozen=True, tag="tone", tag_field="step", forbid_unknown_fields=True):
-    """Reduced plane, histogram -> 8-bit picture (height, width) or (height, width, 3)."""
-
-    width_px: int
-    height_px: int
-    levels: Levels
-    mid: float | None
-    stretch: Stretch
-    invert: bool
-    flip_h: bool
-    flip_v: bool
-
-
-class Encode(msgspec.Struct, frozen=True, tag="encode", tag_field="step", forbid_unknown_fields=True):
-    """8-bit picture -> encoded bytes, in growing chunks."""
-
-    format: Format
-    quality: int
-
-
-class Deliver(msgspec.Struct, frozen=True, tag="deliver", tag_field="step", forbid_unknown_fields=True):
-    """Encoded bytes -> the descriptor handed over with the todo list, as a CGI/1.1 answer.
-
-    head  the CGI header block, its empty line included; `{bytes}` in it stands for how many bytes follow.
-    """
-
-    head: str
-
-
-Step = Parse | Read | Reduce | Tone | Encode | Deliver
-
-
-class Buffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A result that a step will write: its key, its worst-case bytes, its array layout ("" for bytes).
-
-    kept  False for what nobody will ask for again: its segment is used for something else as soon as it is idle.
-    """
-
-    key: str
-    size_bytes: int
-    dtype: Literal["", "u1", "u2", "i2", "i4", "i8", "f4", "f8", "u8"] = ""
-    shape: tuple[int, ...] = ()
-    kept: bool = True
-
-
-class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One step with the buffers, by index, that it reads and writes."""
-
-    step: Step
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Steps in order; each buffer is written by one step, before any that reads it. `result` is the answer."""
-
-    stages: tuple[Stage, ...]
-    buffers: tuple[Buffer, ...]
-    result: int
+COARSE_PX_MIN: Final = 150_000_000  # A plane of more pixels is shown coarse first, to who accepts that.
+COARSE_READ_PX: Final = 40_000_000  # So many are read for it.
+MEDIA_TYPES: Final[dict[Format, str]] = {
+    "jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "avif": "image/avif",
+}  # fmt: skip
 
 
 def parse_recipe(source: Source, result: int = 1) -> Recipe:
     """Find out what a frame holds: buffer 0 is the facts, buffer 1 the header; `result` tells which is asked for."""
     buffers = (
-        Buffer(_key("facts", source, {}), FACTS_BYTES_MAX),
-        Buffer(_key("header", source, {}), HEADER_BYTES_MAX),
+        Buffer(key("facts", source, {}), FACTS_BYTES_MAX),
+        Buffer(key("header", source, {}), HEADER_BYTES_MAX),
     )
     return Recipe((Stage(Parse(), (), (0, 1)),), buffers, result)
 
@@ -116,43 +44,26 @@ def picture_recipe(view: View, facts: Facts, source: Source) -> Recipe:
 
     Raises  ViewError when the frame cannot satisfy the view; nothing is half-made.
     """
-    hdu = choose_hdu(view, facts)
-    if view.plane >= hdu.planes:
-        raise ViewError("plane", f"HDU {hdu.index} has {hdu.planes} plane(s), counted from 0")
-    region = _clip(view.region, hdu)
-    cfa = _choose_cfa(view, hdu)
-    width, height = fit(view, region)
-    factor = _choose_factor(region, (width, height), cfa)
-    channels = 3 if cfa else 1
-    buffers: list[Buffer] = []
-    stages: list[Stage] = []
-    where = {"hdu": hdu.index, "plane": view.plane}
-    inputs: tuple[int, ...] = ()
-    if hdu.kind == "compressed":
-        size = hdu.height_px * hdu.width_px * int(hdu.stored[1])
-        buffers.append(Buffer(_key("read", source, where), size, hdu.stored, (hdu.height_px, hdu.width_px)))
-        stages.append(Stage(Read(hdu, view.plane), (), (0,)))
-        inputs = (0,)
-    place = where | {"region": msgspec.to_builtins(region), "cfa": cfa}
-    reduced = (channels, math.ceil(region.height_px / factor), math.ceil(region.width_px / factor))
-    plane_at = len(buffers)
-    buffers.append(Buffer(_key("reduce", source, place | {"factor": factor}), math.prod(reduced) * 4, "f4", reduced))
-    buffers.append(Buffer(_key("histogram", source, place), channels * BINS * 8, "u8", (channels, BINS)))
-    reduce = Reduce(hdu, view.plane, region, factor, cfa)
-    stages.append(Stage(reduce, inputs, (plane_at, plane_at + 1)))
-    tone = Tone(
-        width, height, view.levels, _settle_mid(view), view.stretch, view.invert,
-        flip_h="h" in view.flip, flip_v=("v" in view.flip) != (not hdu.top_down),
-    )  # fmt: skip
-    tone_key = _key("tone", source, place | {"factor": factor, "tone": msgspec.to_builtins(tone)})
-    shape = (height, width, 3) if cfa else (height, width)
-    buffers.append(Buffer(tone_key, math.prod(shape), "u1", shape, kept=False))
-    stages.append(Stage(tone, (plane_at, plane_at + 1), (plane_at + 2,)))
-    encode = Encode(view.format, view.quality)
-    encode_key = _key("encode", source, {"of": tone_key, "encode": msgspec.to_builtins(encode)})
-    buffers.append(Buffer(encode_key, 2 * math.prod(shape) + 65_536))  # Noise at quality 100 stays below 2 B a sample.
-    stages.append(Stage(encode, (plane_at + 2,), (plane_at + 3,)))
-    return Recipe(tuple(stages), tuple(buffers), result=plane_at + 3)
+    channels = channels_of(view, facts)
+    region = clip(view.region, channels[0].hdu)
+    size, factor = _fit(view, region, channels[0].cfa)
+    making = Making(source)
+    tone = tone_of(view, channels, size)
+    planes, histograms = [], []
+    for channel in channels:
+        plane, histogram = reduced(making, channel, _reduce_of(view, channel, region, factor), counted=tone.counted)
+        planes.append(plane)
+        histograms += histogram
+    made = {"tone": msgspec.to_builtins(tone), "of": [making.buffers[at].key for at in planes]}
+    toned = making.add(
+        tone, (*planes, *histograms), tone_buffer(source, tone, is_colour(tone, count_of(channels)), made)
+    )
+    encode = Encode(view.format, view.quality, view.subsampling)
+    # Noise at quality 100 stays below 2 bytes a sample.
+    size_bytes = 2 * making.buffers[toned].size_bytes + 65_536
+    how = {"of": making.buffers[toned].key, "encode": msgspec.to_builtins(encode)}
+    result = making.add(encode, (toned,), Buffer(key("encode", source, how), size_bytes))
+    return making.recipe(result)
 
 
 def delivered(recipe: Recipe, head: str) -> Recipe:
@@ -161,67 +72,160 @@ def delivered(recipe: Recipe, head: str) -> Recipe:
     return msgspec.structs.replace(recipe, stages=(*recipe.stages, stage))
 
 
-def choose_hdu(view: View, facts: Facts) -> Hdu:
-    """Find the HDU that a view names, or the default one.
+class Making:
+    """A recipe while it is being written."""
 
-    Raises  ViewError naming what is wrong with it.
-    """
-    index = facts.default_hdu if view.hdu is None else view.hdu
-    if index is None:
-        reasons = "; ".join(f"HDU {hdu.index}: {hdu.reason}" for hdu in facts.hdus[:8])
-        raise ViewError("frame", f"holds no image ({reasons})")
-    for hdu in facts.hdus:
-        if hdu.index == index:
-            if hdu.reason is not None:
-                raise ViewError("hdu", f"HDU {index}: {hdu.reason}")
-            return hdu
-    raise ViewError("hdu", f"there is no HDU {index}; this frame lists {len(facts.hdus)}, counted from 0")
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.buffers: list[Buffer] = []
+        self._stages: list[Stage] = []
+
+    def add(self, step: Any, inputs: tuple[int, ...], *outputs: Buffer) -> int:
+        """Add a step and what it writes; return the index of the first of these buffers."""
+        first = len(self.buffers)
+        self.buffers += outputs
+        self._stages.append(Stage(step, inputs, tuple(range(first, len(self.buffers)))))
+        return first
+
+    def recipe(self, result: int) -> Recipe:
+        """End it."""
+        return Recipe(tuple(self._stages), tuple(self.buffers), result)
+
+
+def reduced(making: Making, channel: Channel, step: Reduce, *, counted: bool) -> tuple[int, list[int]]:
+    """Add the reduction of one channel; return the indices of its plane, and of its histogram if it is wanted."""
+    inputs: tuple[int, ...] = ()
+    hdu, region = step.hdu, step.region
+    whole = (region.width_px, region.height_px) == (hdu.width_px, hdu.height_px)
+    if channel.streamed and not whole:  # It has no random access, and who looks at a part will look at others.
+        inputs = (read(making, channel),)
+    count = 3 if step.cfa else 1
+    shape = (
+        count * (2 if step.counted else 1),
+        -(-region.height_px // step.factor),
+        -(-region.width_px // step.factor),
+    )
+    where = _where(step)
+    how = {"factor": step.factor, "pool": step.pool, "counted": step.counted}
+    buffers = [Buffer(key("reduce", making.source, where | how), math.prod(shape) * 4, "f4", shape)]
+    if counted:
+        buffers.append(Buffer(key("histogram", making.source, where), count * BINS * 8, "u8", (count, BINS)))
+    plane = making.add(step, inputs, *buffers)
+    return plane, [plane + 1] if counted else []
+
+
+def read(making: Making, channel: Channel) -> int:
+    """Add the reading of a full-size plane; return its index."""
+    hdu = channel.hdu
+    shape = (hdu.height_px, hdu.width_px)
+    where = {"hdu": hdu.index, "plane": channel.plane}
+    buffer = Buffer(key("read", making.source, where), math.prod(shape) * int(hdu.stored[1]), hdu.stored, shape)
+    return making.add(Read(hdu, channel.plane), (), buffer)
+
+
+def tone_of(view: View, channels: tuple[Channel, ...], size: tuple[int, int]) -> Tone:
+    """Settle how a picture of this size, before it is turned, is toned."""
+    hdu = channels[0].hdu
+    top_down = view.rows == "down" if hdu.top_down is None else hdu.top_down
+    mid = _settle_mid(view)
+    several = count_of(channels) == 3
+    given = isinstance(view.levels, Cut) or (isinstance(view.levels, PerChannel) and isinstance(view.levels.red, Cut))
+    if isinstance(view.levels, PerChannel) and not several:
+        raise ViewError("levels", "three pairs are for colour; this picture has one channel")
+    if isinstance(mid, tuple) and not several:
+        raise ViewError("mid", "three midtones are for colour; this picture has one channel")
+    if view.map and several:
+        raise ViewError("map", "a colour map is for pictures of one channel; color=mono makes this one of them")
+    return Tone(
+        *size, view.levels, mid, view.stretch, view.invert,
+        flip_h="h" in view.flip, flip_v=("v" in view.flip) != (not top_down), turn=view.turn,
+        power=view.power if view.stretch == "power" else 2.0, link=several and (view.link or view.neutral),
+        neutral=several and view.neutral, map=view.map, bad=view.bad, under=view.under, over=view.over,
+        planes=3 if len(channels) == 3 else 1, counted=not (given and mid is not None and not view.neutral),
+    )  # fmt: skip
+
+
+def count_of(channels: tuple[Channel, ...]) -> int:
+    """Count the channels of a picture: a Bayer plane makes three."""
+    return 3 if len(channels) == 3 or channels[0].cfa is not None else 1
+
+
+def is_colour(tone: Tone, channels: int) -> bool:
+    """Tell whether the picture of so many channels has three samples a pixel."""
+    marks = [mark for mark in (tone.bad, tone.under, tone.over) if mark is not None]
+    grey = all(mark >> 16 == mark >> 8 & 0xFF == mark & 0xFF for mark in marks)
+    return channels == 3 or tone.map != "" or not grey
+
+
+def tone_buffer(source: Source, tone: Tone, colour: bool, made: dict[str, Any]) -> Buffer:
+    """Describe the buffer of the 8-bit picture."""
+    height, width = tone.height_px, tone.width_px
+    if tone.turn in (90, 270):
+        height, width = width, height
+    shape = (height, width, 3) if colour else (height, width)
+    return Buffer(key("tone", source, made), math.prod(shape), "u1", shape, kept=False)
+
+
+def _reduce_of(view: View, channel: Channel, region: Region, factor: int) -> Reduce:
+    pixels = region.width_px * region.height_px
+    taken = 0
+    if not view.exact and pixels >= COARSE_PX_MIN and factor > 1 and not channel.streamed:
+        taken = max(1, factor * COARSE_READ_PX // pixels)
+        taken += taken % 2 if channel.cfa else 0
+        taken = taken if taken < factor else 0
+    return Reduce(channel.hdu, channel.plane, region, factor, channel.cfa, view.pool, taken, channel.parts)
+
+
+def _where(step: Reduce) -> dict[str, Any]:
+    """Name what a histogram depends on."""
+    region = msgspec.to_builtins(step.region)
+    coarse = {"taken": step.taken, "factor": step.factor} if step.taken else {}
+    return {"hdu": step.hdu.index, "plane": step.plane, "region": region, "cfa": step.cfa, **coarse}
+
+
+def _fit(view: View, region: Region, cfa: str | None) -> tuple[tuple[int, int], int]:
+    """Compute the picture's (width, height) in pixels before it is turned, and the factor to reduce by."""
+    width, height = fit(view, region)
+    if view.pool == "max":  # Each block is a pixel: averaging them afterwards would take the spots away again.
+        across, down = _box(view, region)
+        factor = max(1, -(-region.width_px // across), -(-region.height_px // down))
+        factor += factor % 2 if cfa and factor > 1 else 0
+        if factor > FACTOR_MAX:
+            raise ViewError("size", f"maxima are taken of at most {FACTOR_MAX} x {FACTOR_MAX} pixels")
+        return (-(-region.width_px // factor), -(-region.height_px // factor)), factor
+    factor = max(1, min(region.width_px // width, region.height_px // height, FACTOR_MAX))
+    return (width, height), factor - factor % 2 if cfa and factor > 1 else factor
 
 
 def fit(view: View, region: Region) -> tuple[int, int]:
-    """Compute the picture's (width, height) in pixels: the largest in the view's box, aspect kept, not enlarged."""
+    """Compute the (width, height) in pixels, before turning: the largest in the view's box, aspect kept, not enlarged.
+
+    Raises  ViewError when the format cannot hold it.
+    """
+    across, down = _box(view, region)
     width, height = region.width_px, region.height_px
-    scale = min(
-        1.0,
-        (view.size.width_px or width) / width,
-        (view.size.height_px or height) / height,
-    )
+    scale = min(1.0, across / width, down / height)
     fitted = max(1, round(width * scale)), max(1, round(height * scale))
-    side_max = WEBP_SIDE_PX_MAX if view.format == "webp" else SIDE_PX_MAX
-    if max(fitted) > side_max:
-        raise ViewError("size", f"{view.format} holds at most {side_max} pixels a side; this would be {max(fitted)}")
+    limit = FORMAT_SIDE_PX_MAX[view.format]
+    if max(fitted) > limit:
+        raise ViewError("size", f"{view.format} holds at most {limit} pixels a side; this would be {max(fitted)}")
     return fitted
 
 
-def _clip(region: Region | None, hdu: Hdu) -> Region:
-    if region is None:
-        return Region(0, 0, hdu.width_px, hdu.height_px)
-    width = min(region.width_px, hdu.width_px - region.x_px)
-    height = min(region.height_px, hdu.height_px - region.y_px)
-    if width <= 0 or height <= 0:
-        raise ViewError("region", f"lies outside the plane of {hdu.width_px} x {hdu.height_px} pixels")
-    return Region(region.x_px, region.y_px, width, height)
+def _box(view: View, region: Region) -> tuple[int, int]:
+    """Tell the box that the picture must fit before it is turned; a side left free is as long as the region."""
+    box = view.size.width_px, view.size.height_px
+    across, down = reversed(box) if view.turn in (90, 270) else box
+    return across or region.width_px, down or region.height_px
 
 
-def _choose_cfa(view: View, hdu: Hdu) -> str | None:
-    if view.color == "bayer" and hdu.cfa is None:
-        raise ViewError("color", "this HDU names no Bayer pattern")
-    return None if view.color == "mono" else hdu.cfa
-
-
-def _choose_factor(region: Region, size: tuple[int, int], cfa: str | None) -> int:
-    factor = min(region.width_px // size[0], region.height_px // size[1], FACTOR_MAX)
-    factor = max(1, factor)
-    return factor - factor % 2 if cfa and factor > 1 else factor
-
-
-def _settle_mid(view: View) -> float | None:
+def _settle_mid(view: View) -> Mid | None:
     """With levels of one's own, or a stretch of one's own, the midtone is neutral unless asked for."""
-    if view.mid is None and (view.stretch != "mtf" or isinstance(view.levels, Cut)):
-        return 0.5
-    return view.mid
+    cut = isinstance(view.levels, Cut) or (isinstance(view.levels, PerChannel) and isinstance(view.levels.red, Cut))
+    return 0.5 if view.mid is None and (view.stretch != "mtf" or cut) else view.mid
 
 
-def _key(what: str, source: Source, parameters: dict[str, Any]) -> str:
+def key(what: str, source: Source, parameters: dict[str, Any]) -> str:
+    """Name a buffer by what was computed, from which source, with which parameters."""
     whole = {"made": what, "source": msgspec.to_builtins(source), **parameters}
     return msgspec.json.encode(whole, order="sorted").decode()

@@ -1,30 +1,44 @@
 """The view: what one viewer wants to see, and the grammar in which it is asked for."""
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 import msgspec
 
-FRAME_NAME_BYTES_MAX: Final = 4096  # PATH_MAX: a longer name could not be opened anyway.
+from cgi_worker.wire.grammar import (
+    COORDINATE_MAX,
+    Read,
+    ViewError,
+    colour,
+    flag,
+    frame_name,
+    in_range,
+    one_of,
+    pairs_of,
+    read_fields,
+    real,
+    real_in,
+    whole,
+)
+from cgi_worker.wire.maps import COLOUR_MAPS
+
 SIDE_PX_MAX: Final = 65_500  # As libjpeg has it; no format is given more.
-WEBP_SIDE_PX_MAX: Final = 16_383  # WebP has 14 bits for each side.
+FORMAT_SIDE_PX_MAX: Final = {"jpeg": SIDE_PX_MAX, "png": SIDE_PX_MAX, "webp": 16_383, "avif": 65_500}
 AUTO_SIDE_PX: Final = 1200  # A viewer that names no size gets what fits this box.
-COORDINATE_MAX: Final = 2**31 - 1
+THUMBNAIL_SIDE_PX: Final = 256
+THUMBNAIL_SIDE_PX_MAX: Final = 1024
+THUMBNAIL_QUALITY: Final = 75
+MOSAIC: Final = -1  # The index of the HDU that is put together from others.
+HDU_INDEX_MAX: Final = 99_999
 
-Stretch = Literal["linear", "sqrt", "log", "asinh", "mtf"]
-Colour = Literal["auto", "mono", "bayer"]
+Stretch = Literal["linear", "sqrt", "log", "asinh", "power", "mtf"]
+Colour = Literal["auto", "mono", "bayer", "rgb"]
 Flip = Literal["none", "h", "v", "hv"]
-Format = Literal["jpeg", "png", "webp"]
-
-
-class ViewError(ValueError):
-    """A view that breaks the grammar, or that its frame cannot satisfy; names the parameter at fault."""
-
-    def __init__(self, parameter: str, text: str) -> None:
-        super().__init__(f"{parameter}: {text}")
-        self.parameter = parameter
-        self.text = text
+Turn = Literal[0, 90, 180, 270]
+RowOrder = Literal["auto", "up", "down"]
+Pool = Literal["mean", "max"]
+Format = Literal["jpeg", "png", "webp", "avif"]
+Subsampling = Literal["auto", "444", "422", "420"]
 
 
 class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,8 +60,19 @@ class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 AUTO_SIZE: Final = Size(AUTO_SIDE_PX, AUTO_SIDE_PX)
 
 
+class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One plane of one HDU, as a channel of a colour picture."""
+
+    hdu: int
+    plane: int = 0
+
+
 class AutoLevels(msgspec.Struct, frozen=True, tag="auto", tag_field="kind", forbid_unknown_fields=True):
     """Black, white and midtone from the histogram, so that no real frame is black or white."""
+
+
+class Zscale(msgspec.Struct, frozen=True, tag="zscale", tag_field="kind", forbid_unknown_fields=True):
+    """Black and white by a line through the sorted values of a sample, as IRAF finds them."""
 
 
 class Quantiles(msgspec.Struct, frozen=True, tag="quantiles", tag_field="kind", forbid_unknown_fields=True):
@@ -64,121 +89,124 @@ class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="kind", forbid_unkno
     high: float
 
 
-Levels = AutoLevels | Quantiles | Cut
+class PerChannel(msgspec.Struct, frozen=True, tag="channels", tag_field="kind", forbid_unknown_fields=True):
+    """Levels of its own for each of red, green and blue."""
+
+    red: Quantiles | Cut
+    green: Quantiles | Cut
+    blue: Quantiles | Cut
+
+
+Levels = AutoLevels | Zscale | Quantiles | Cut | PerChannel
+Mid = float | tuple[float, float, float]
 
 
 class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one viewer wants to see of one frame."""
+    """What one viewer wants to see of one frame.
+
+    hdu      None: the mosaic if the frame's HDUs make one, else the first that holds an image.
+    rgb      three planes as red, green and blue, in place of hdu and plane.
+    mid      None: from the histogram with auto levels and mtf, else 0.5.
+    link     one black and one white for all channels of a colour picture.
+    neutral  each channel's background is first brought to the same value; the channels are then linked.
+    map      name of a colour map for pictures of one channel, "" for grey.
+    bad, under, over  colours, 0xRRGGBB, of pixels without a measurement, below black, above white; None: bad ones
+             are black, the others as the stretch has them.
+    rows     which way up the rows are stored, if the frame does not say; "auto": as the service is set up.
+    turn     degrees clockwise, after the flip.
+    exact    False: a coarse picture from some of the rows will do, if that is much sooner.
+    """
 
     frame: str
-    hdu: int | None = None  # None: the first HDU that holds an image.
+    hdu: int | None = None
     plane: int = 0
+    rgb: tuple[Place, Place, Place] | None = None
     region: Region | None = None
     size: Size = AUTO_SIZE
+    pool: Pool = "mean"
     levels: Levels = AutoLevels()
-    mid: float | None = None  # None: from the histogram with auto levels and mtf, else 0.5.
+    mid: Mid | None = None
     stretch: Stretch = "mtf"
+    power: float = 2.0
+    link: bool = False
+    neutral: bool = False
     invert: bool = False
+    map: str = ""
+    bad: int | None = None
+    under: int | None = None
+    over: int | None = None
     color: Colour = "auto"
+    rows: RowOrder = "auto"
     flip: Flip = "none"
+    turn: Turn = 0
+    exact: bool = True
     format: Format = "jpeg"
     quality: int = 85
+    subsampling: Subsampling = "auto"
 
 
 def view_from_pairs(pairs: Iterable[tuple[str, str]]) -> View:
     """Read a view from decoded query parameters.
 
-    Raises  ViewError for a parameter that is unknown, repeated, missing, malformed or out of range.
+    Raises  ViewError for a parameter that is unknown, repeated, missing, malformed or out of range, and for two that
+            exclude each other.
     """
-    given: dict[str, Any] = {}
-    for name, text in pairs:
-        if name not in _READERS:
-            raise ViewError(name[:64], "unknown parameter")
-        field, read = _READERS[name]
-        if name in given or field in given:
-            other = "repeated" if name in given or field == name else f"cannot be combined with another {field}"
-            raise ViewError(name, other)
-        given[field] = read(name, text)
-    if "frame" not in given:
-        raise ViewError("frame", "missing")
-    view = View(**given)
-    if view.format == "webp" and max(view.size.width_px or 0, view.size.height_px or 0) > WEBP_SIDE_PX_MAX:
-        raise ViewError("size", f"WebP holds at most {WEBP_SIDE_PX_MAX} pixels a side")
+    view = View(**read_fields(pairs, _READERS))
+    limit = FORMAT_SIDE_PX_MAX[view.format]
+    if max(view.size.width_px or 0, view.size.height_px or 0) > limit:
+        raise ViewError("size", f"{view.format} holds at most {limit} pixels a side")
+    if view.rgb is not None and (view.hdu is not None or view.plane or view.color not in ("auto", "rgb")):
+        raise ViewError("rgb", "names the planes by itself: hdu, plane and color do not go with it")
     return view
 
 
+def thumbnail_from_pairs(pairs: Iterable[tuple[str, str]]) -> View:
+    """Read what a thumbnail is wanted of: a frame, perhaps its HDU and plane, perhaps the side of its box.
+
+    Raises  as `view_from_pairs`.
+    """
+    given = read_fields(pairs, {name: _READERS[name] for name in ("frame", "hdu", "plane")} | _THUMBNAIL)
+    side = given.pop("side", THUMBNAIL_SIDE_PX)
+    return View(**given, size=Size(side, side), exact=False, quality=THUMBNAIL_QUALITY)
+
+
 def view_pairs(view: View) -> list[tuple[str, str]]:
-    """Write a view as the query parameters that `view_from_pairs` reads back to an equal view."""
+    """Write a view as the query parameters that `view_from_pairs` reads back to an equal view; defaults are left out.
+
+    What is always written: the frame, and whatever depends on how many channels there are.
+    """
     pairs = [("frame", view.frame)]
-    if view.hdu is not None:
-        pairs.append(("hdu", str(view.hdu)))
-    pairs.append(("plane", str(view.plane)))
-    if view.region is not None:
-        r = view.region
-        pairs.append(("region", f"{r.x_px},{r.y_px},{r.width_px},{r.height_px}"))
-    pairs.append(("size", _size_text(view.size)))
-    match view.levels:
-        case AutoLevels():
-            pairs.append(("levels", "auto"))
-        case Quantiles(low, high):
-            pairs.append(("levels", f"{low!r},{high!r}"))
-        case Cut(low, high):
-            pairs.append(("cut", f"{low!r},{high!r}"))
-    pairs.append(("mid", "auto" if view.mid is None else repr(view.mid)))
-    pairs += [("stretch", view.stretch), ("invert", str(int(view.invert))), ("color", view.color)]
-    pairs += [("flip", view.flip), ("format", view.format), ("quality", str(view.quality))]
+    for name, (field, _) in _READERS.items():
+        value = getattr(view, field)
+        if field in _WRITERS and value != _DEFAULTS[field]:
+            written = _WRITERS[field](value)
+            if written[0] == name:
+                pairs.append(written)
     return pairs
 
 
-def _size_text(size: Size) -> str:
-    if size == AUTO_SIZE:
-        return "auto"
-    if size.width_px is None and size.height_px is None:
-        return "max"
-    return f"{size.width_px or ''},{size.height_px or ''}"
+def _read_hdu(name: str, text: str) -> int:
+    return MOSAIC if text == "mosaic" else whole(name, text, 0, HDU_INDEX_MAX)
 
 
-def _whole(name: str, text: str, low: int, high: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        raise ViewError(name, f"must be a whole number from {low} to {high}")
-    value = int(text)
-    if not low <= value <= high:
-        raise ViewError(name, f"must be a whole number from {low} to {high}")
-    return value
-
-
-def _real(name: str, text: str) -> float:
-    try:
-        value = float(text) if len(text) <= 40 and "_" not in text and text.isascii() else math.nan
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ViewError(name, "must be a finite number")
-    return value
-
-
-def _pair(name: str, text: str) -> tuple[float, float]:
+def _read_rgb(name: str, text: str) -> tuple[Place, ...]:
     parts = text.split(",")
-    if len(parts) != 2:
-        raise ViewError(name, "must be two numbers: low,high")
-    low, high = _real(name, parts[0]), _real(name, parts[1])
-    if not low < high:
-        raise ViewError(name, "low must be below high")
-    return low, high
+    if len(parts) != 3:
+        raise ViewError(name, "must be hdu:plane,hdu:plane,hdu:plane (a plane of 0 can be left out)")
+    found = []
+    for part in parts:
+        hdu, colon, plane = part.partition(":")
+        found.append(Place(whole(name, hdu, 0, HDU_INDEX_MAX), whole(name, plane, 0, COORDINATE_MAX) if colon else 0))
+    return tuple(found)
 
 
-def _read_frame(name: str, text: str) -> str:
-    if not text or "\0" in text or len(text.encode("utf-8", "surrogateescape")) > FRAME_NAME_BYTES_MAX:
-        raise ViewError(name, "must be <root name>/<relative path>")
-    return text
-
-
-def _read_region(name: str, text: str) -> Region:
+def read_region(name: str, text: str) -> Region:
+    """Read x,y,w,h."""
     parts = text.split(",")
     if len(parts) != 4:
         raise ViewError(name, "must be x,y,w,h in source pixels")
-    x, y = (_whole(name, part, 0, COORDINATE_MAX) for part in parts[:2])
-    width, height = (_whole(name, part, 1, COORDINATE_MAX) for part in parts[2:])
+    x, y = (whole(name, part, 0, COORDINATE_MAX) for part in parts[:2])
+    width, height = (whole(name, part, 1, COORDINATE_MAX) for part in parts[2:])
     return Region(x, y, width, height)
 
 
@@ -190,68 +218,126 @@ def _read_size(name: str, text: str) -> Size:
     parts = text.split(",")
     if len(parts) != 2 or parts == ["", ""]:
         raise ViewError(name, "must be w, or ,h or w,h or max or auto")
-    width, height = (_whole(name, part, 1, SIDE_PX_MAX) if part else None for part in parts)
+    width, height = (whole(name, part, 1, SIDE_PX_MAX) if part else None for part in parts)
     return Size(width, height)
 
 
 def _read_levels(name: str, text: str) -> Levels:
     if text == "auto":
         return AutoLevels()
-    low, high = _pair(name, text)
-    if low < 0 or high > 1:
+    if text == "zscale":
+        return Zscale()
+    found = [Quantiles(low, high) for low, high in pairs_of(name, text)]
+    if any(each.low < 0 or each.high > 1 for each in found):
         raise ViewError(name, "quantiles lie in 0..1; use cut= for data units")
-    return Quantiles(low, high)
+    return found[0] if len(found) == 1 else PerChannel(*found)
 
 
 def _read_cut(name: str, text: str) -> Levels:
-    return Cut(*_pair(name, text))
+    found = [Cut(low, high) for low, high in pairs_of(name, text)]
+    return found[0] if len(found) == 1 else PerChannel(*found)
 
 
-def _read_mid(name: str, text: str) -> float | None:
+def _read_mid(name: str, text: str) -> Mid | None:
     if text == "auto":
         return None
-    value = _real(name, text)
-    if not 0.0001 <= value <= 0.9999:
-        raise ViewError(name, "must lie in 0.0001..0.9999, or be auto")
-    return value
+    parts = text.split(",")
+    values = [real(name, part) for part in parts]
+    if len(values) not in (1, 3) or any(not 0.0001 <= value <= 0.9999 for value in values):
+        raise ViewError(name, "must lie in 0.0001..0.9999 (one number, or three), or be auto")
+    return values[0] if len(values) == 1 else (values[0], values[1], values[2])
 
 
-def _read_invert(name: str, text: str) -> bool:
-    if text not in ("0", "1", "false", "true"):
-        raise ViewError(name, "must be 0 or 1")
-    return text in ("1", "true")
+def _read_turn(name: str, text: str) -> int:
+    one_of("0", "90", "180", "270")(name, text)
+    return int(text)
 
 
-def _one_of(*allowed: str) -> Callable[[str, str], str]:
-    def read(name: str, text: str) -> str:
-        if text not in allowed:
-            raise ViewError(name, "must be one of " + ", ".join(allowed))
-        return text
+def _levels_pair(levels: Levels) -> tuple[str, str]:
+    match levels:
+        case AutoLevels():
+            return "levels", "auto"
+        case Zscale():
+            return "levels", "zscale"
+        case Quantiles(low, high):
+            return "levels", f"{low!r},{high!r}"
+        case Cut(low, high):
+            return "cut", f"{low!r},{high!r}"
+        case PerChannel(red, green, blue):
+            name = "cut" if isinstance(red, Cut) else "levels"
+            return name, ",".join(f"{each.low!r},{each.high!r}" for each in (red, green, blue))
 
-    return read
+
+def _size_text(size: Size) -> str:
+    if size == AUTO_SIZE:
+        return "auto"
+    if size == Size():
+        return "max"
+    return f"{size.width_px or ''},{size.height_px or ''}"
 
 
-def _in_range(low: int, high: int) -> Callable[[str, str], int]:
-    def read(name: str, text: str) -> int:
-        return _whole(name, text, low, high)
-
-    return read
+def _region_text(region: Region) -> str:
+    return f"{region.x_px},{region.y_px},{region.width_px},{region.height_px}"
 
 
-_READERS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
-    "frame": ("frame", _read_frame),
-    "hdu": ("hdu", _in_range(0, 99_999)),
-    "plane": ("plane", _in_range(0, COORDINATE_MAX)),
-    "region": ("region", _read_region),
+def _rgb_text(rgb: tuple[Place, ...]) -> str:
+    return ",".join(f"{place.hdu}:{place.plane}" for place in rgb)
+
+
+def _mid_text(mid: Mid) -> str:
+    return repr(mid) if isinstance(mid, float) else ",".join(repr(value) for value in mid)
+
+
+def _plain(field: str) -> Any:
+    return lambda value: (field, str(int(value)) if isinstance(value, bool) else str(value))
+
+
+def _colour_of(field: str) -> Any:
+    return lambda value: (field, f"{value:06x}")
+
+
+_READERS: Final[dict[str, tuple[str, Read]]] = {
+    "frame": ("frame", frame_name),
+    "hdu": ("hdu", _read_hdu),
+    "plane": ("plane", in_range(0, COORDINATE_MAX)),
+    "rgb": ("rgb", _read_rgb),
+    "region": ("region", read_region),
     "size": ("size", _read_size),
+    "pool": ("pool", one_of("mean", "max")),
     "levels": ("levels", _read_levels),
     "cut": ("levels", _read_cut),
     "mid": ("mid", _read_mid),
-    "stretch": ("stretch", _one_of("linear", "sqrt", "log", "asinh", "mtf")),
-    "invert": ("invert", _read_invert),
-    "color": ("color", _one_of("auto", "mono", "bayer")),
-    "flip": ("flip", _one_of("none", "h", "v", "hv")),
-    "format": ("format", _one_of("jpeg", "png", "webp")),
-    "quality": ("quality", _in_range(1, 100)),
+    "stretch": ("stretch", one_of("linear", "sqrt", "log", "asinh", "power", "mtf")),
+    "power": ("power", real_in(0.05, 20)),
+    "link": ("link", flag),
+    "neutral": ("neutral", flag),
+    "invert": ("invert", flag),
+    "map": ("map", one_of("", *COLOUR_MAPS)),
+    "bad": ("bad", colour),
+    "under": ("under", colour),
+    "over": ("over", colour),
+    "color": ("color", one_of("auto", "mono", "bayer", "rgb")),
+    "rows": ("rows", one_of("auto", "up", "down")),
+    "flip": ("flip", one_of("none", "h", "v", "hv")),
+    "turn": ("turn", _read_turn),
+    "exact": ("exact", flag),
+    "format": ("format", one_of("jpeg", "png", "webp", "avif")),
+    "quality": ("quality", in_range(1, 100)),
+    "subsampling": ("subsampling", one_of("auto", "444", "422", "420")),
 }
 PARAMETERS: Final = tuple(_READERS)
+_THUMBNAIL: Final[dict[str, tuple[str, Read]]] = {"side": ("side", in_range(16, THUMBNAIL_SIDE_PX_MAX))}
+_WRITERS: Final[dict[str, Any]] = {
+    **{field: _plain(field) for field in (
+        "plane", "pool", "stretch", "power", "link", "neutral", "invert", "map", "color", "rows", "flip", "turn",
+        "exact", "format", "quality", "subsampling",
+    )},
+    **{field: _colour_of(field) for field in ("bad", "under", "over")},
+    "hdu": lambda hdu: ("hdu", "mosaic" if hdu == MOSAIC else str(hdu)),
+    "rgb": lambda rgb: ("rgb", _rgb_text(rgb)),
+    "region": lambda region: ("region", _region_text(region)),
+    "size": lambda size: ("size", _size_text(size)),
+    "levels": _levels_pair,
+    "mid": lambda mid: ("mid", _mid_text(mid)),
+}  # fmt: skip
+_DEFAULTS: Final = msgspec.structs.asdict(View(""))

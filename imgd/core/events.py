@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cgi_worker.wire.recipe import Recipe, Stage
+from cgi_worker.wire.steps import Recipe, Stage
 from imgd.model import Asker, Outcome
 
 JobId = int

@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass, field
 
-from cgi_worker.wire.recipe import Recipe, Stage
+from cgi_worker.wire.steps import Recipe, Stage
 from imgd.core.events import JobId, Loan, SegmentId, WorkerId
 from imgd.core.pool import Pool, Segment, State
 from imgd.model import Asker

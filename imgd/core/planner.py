@@ -1,10 +1,12 @@
-"""The planner: from a view and its frame's facts to a plan that fits the limits. Pure."""
+"""The planner: from a view, or a question, and its frame's facts to a plan that fits the limits. Pure."""
 
 from dataclasses import dataclass
 
 from cgi_worker.wire.facts import Facts, Hdu, Source
-from cgi_worker.wire.recipe import Recipe, parse_recipe, picture_recipe
-from cgi_worker.wire.view import View, ViewError
+from cgi_worker.wire.grammar import ViewError
+from cgi_worker.wire.recipe import parse_recipe
+from cgi_worker.wire.steps import Recipe
+from cgi_worker.wire.wanted import Wanted, hdus_of, recipe_of
 from imgd.core.pool import capacity_for
 from imgd.errors import BadFrame, BadRequest, PlanTooBig
 
@@ -31,18 +33,18 @@ def plan_parse(source: Source, limits: PlanLimits, result: int = FACTS_RESULT) -
     return recipe
 
 
-def plan_picture(view: View, facts: Facts, source: Source, limits: PlanLimits) -> Recipe:
-    """Plan a picture of a frame whose facts are known.
+def plan_answer(wanted: Wanted, facts: Facts, source: Source, limits: PlanLimits) -> Recipe:
+    """Plan a picture, a tile, or the answer to a question, of a frame whose facts are known.
 
-    Raises  BadRequest if the frame cannot satisfy the view; BadFrame if it can satisfy none; PlanTooBig if it could
-            never fit.
+    Raises  BadRequest if the frame cannot satisfy it; BadFrame if it can satisfy none; PlanTooBig if it could never
+            fit.
     """
-    wanted = facts.default_hdu if view.hdu is None else view.hdu
+    named = hdus_of(wanted, facts)
     for hdu in facts.hdus:
-        if wanted in (None, hdu.index):
+        if hdu.index in named or not named:
             _check_claim(hdu, limits)
     try:
-        recipe = picture_recipe(view, facts, source)
+        recipe = recipe_of(wanted, facts, source)
     except ViewError as error:
         if error.parameter == "frame":  # Not what was asked for is wrong, but the file.
             raise BadFrame(error.text, error.parameter) from error
@@ -53,7 +55,7 @@ def plan_picture(view: View, facts: Facts, source: Source, limits: PlanLimits) -
 
 def _check_claim(hdu: Hdu, limits: PlanLimits) -> None:
     """Refuse an image by what its header claims, whether or not the file holds it."""
-    if hdu.kind in ("image", "compressed") and hdu.shape and hdu.height_px * hdu.width_px > limits.pixels_max:
+    if hdu.kind in ("image", "compressed", "mosaic") and hdu.shape and hdu.height_px * hdu.width_px > limits.pixels_max:
         megapixels = hdu.height_px * hdu.width_px / 1e6
         raise PlanTooBig(
             f"HDU {hdu.index} claims {hdu.width_px} x {hdu.height_px} pixels ({megapixels:.0f} Mpx);"

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import trio
 
-from cgi_worker.wire.recipe import Recipe
+from cgi_worker.wire.steps import Recipe
 from imgd.core.events import JobId, Released, Submitted, TellEnd, TellGrowth, Withdrawn, WorkerId
 from imgd.engine.supervise import Errand, Floor
 from imgd.errors import Busy, WorkerLost

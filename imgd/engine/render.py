@@ -14,11 +14,14 @@ import msgspec
 import trio
 
 from cgi_worker.wire.facts import Facts, Source, decode_facts
-from cgi_worker.wire.recipe import MEDIA_TYPES, Recipe, delivered
+from cgi_worker.wire.recipe import delivered
+from cgi_worker.wire.steps import Recipe
+from cgi_worker.wire.tiles import TileView
 from cgi_worker.wire.view import View
+from cgi_worker.wire.wanted import Wanted, media_type_of
 from imgd.config import Settings
 from imgd.core.events import Event
-from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, plan_parse, plan_picture
+from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, plan_answer, plan_parse
 from imgd.core.scheduler import Limits, Scheduler
 from imgd.core.story import Story
 from imgd.engine.answer import Qualified
@@ -115,6 +118,7 @@ class Engine:
         self._limits = PlanLimits(settings.budget_bytes, settings.pixels_max)
         self._facts: OrderedDict[Source, Facts] = OrderedDict()
         self._facts_max = settings.facts_max
+        self._rows = settings.rows
         self._salts = itertools.count(1)
 
     @property
@@ -144,39 +148,38 @@ class Engine:
             template_starts_total=forge.template_starts_total,
         )  # fmt: skip
 
-    async def qualify(self, view: View, asker: Asker) -> Qualified:
-        """Find out what a picture would be, without making it; the frame is parsed if its facts are not known.
+    async def qualify(self, wanted: Wanted, asker: Asker) -> Qualified:
+        """Find out what an answer would be, without making it; the frame is parsed if its facts are not known.
 
         Raises  ImgdError.
         """
         for last in _tries():
-            async with self._resolve(view.frame) as found:
+            async with self._resolve(wanted.frame) as found:
                 facts = await self._learn(found, asker, last)
                 if facts is not None:
-                    recipe = plan_picture(view, facts, found.source, self._limits)
-                    return Qualified(etag_of(recipe), MEDIA_TYPES[view.format])
+                    return Qualified(etag_of(self._plan(wanted, facts, found)), media_type_of(wanted))
         raise AssertionError("the last try raises or returns")
 
     @asynccontextmanager
-    async def render(self, view: View, asker: Asker) -> AsyncIterator[Rendered]:
-        """Make a picture, or find it; the bytes can be read inside the `with`.
+    async def render(self, wanted: Wanted, asker: Asker) -> AsyncIterator[Rendered]:
+        """Make a picture, or the answer to a question, or find it; the bytes can be read inside the `with`.
 
         Raises  ImgdError before the first byte is there; after it, reading raises.
         Cancelled, or left early: the job is withdrawn; its worker is killed unless others wait for what it makes.
         """
         async with AsyncExitStack() as stack:
             for last in _tries():
-                found = await stack.enter_async_context(self._resolve(view.frame))
+                found = await stack.enter_async_context(self._resolve(wanted.frame))
                 begun = found.source not in self._facts  # By the parse that comes first.
                 facts = await self._learn(found, asker, last)
                 if facts is None:
                     await stack.aclose()
                     continue
-                recipe = plan_picture(view, facts, found.source, self._limits)
+                recipe = self._plan(wanted, facts, found)
                 job = open_job(self._floor, recipe, asker, found, terms=Terms(continues=begun))
                 client = await stack.enter_async_context(job)
                 if await self._succeeds(client, last):
-                    yield Rendered(etag_of(recipe), MEDIA_TYPES[view.format], client)
+                    yield Rendered(etag_of(recipe), media_type_of(wanted), client)
                     return
                 await stack.aclose()
 
@@ -207,10 +210,18 @@ class Engine:
                 facts = await self._learn(found, asker, last)
                 if facts is None:
                     continue
-                recipe = delivered(plan_picture(view, facts, found.source, self._limits), head)
+                recipe = delivered(self._plan(view, facts, found), head)
                 async with open_job(self._floor, recipe, asker, found, terms=terms) as client:
                     if await self._succeeds(client, last, whole=True):
                         return
+
+    def _plan(self, wanted: Wanted, facts: Facts, found: OpenSource) -> Recipe:
+        match wanted:
+            case View(rows="auto"):
+                wanted = msgspec.structs.replace(wanted, rows=self._rows)
+            case TileView(view=View(rows="auto") as view):
+                wanted = msgspec.structs.replace(wanted, view=msgspec.structs.replace(view, rows=self._rows))
+        return plan_answer(wanted, facts, found.source, self._limits)
 
     async def _learn(self, found: OpenSource, asker: Asker, last: bool) -> Facts | None:
         """Tell what a frame holds, from memory or from a parse; None if it is worth another try."""

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import trio
 
 from cgi_worker.wire.packets import Lent, Todo
+from cgi_worker.wire.steps import reads_file
 from imgd.core.events import (
     Command,
     CreateSegment,
@@ -126,7 +127,7 @@ class Floor:
             Lent(buffers[loan.buffer], loan.segment, loan.writable, loan.used_bytes, loan.facts)
             for loan in command.loans
         )
-        needs_source = any(not stage.inputs for stage in command.stages)
+        needs_source = any(map(reads_file, command.stages))
         has_sink = errand.sink_fd >= 0 and not command.stages[-1].outputs
         descriptors = [errand.source_fd] if needs_source else []
         for loan in command.loans:

@@ -5,7 +5,7 @@ from imgd.config import Settings
 from imgd.core.sessions import Sessions
 from imgd.web.api import make_api
 from imgd.web.gone import secured, until_gone
-from imgd.web.images import Images
+from imgd.web.images import BY_PATH, Images
 from imgd.web.live import Live
 from imgd.web.metrics import Owner
 from imgd.web.pages import load_pages, send_page
@@ -42,6 +42,8 @@ class WebApp:
         path: str = scope["path"]
         if path == "/img":
             await self._images.picture(scope, receive, send)
+        elif path in BY_PATH:
+            await self._images.by_path(scope, receive, send)
         elif path.startswith("/frame/"):
             await self._images.header(scope, receive, send)
         elif (page := self._pages.get(path)) is not None:

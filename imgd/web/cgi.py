@@ -13,8 +13,9 @@ from typing import Final
 
 import trio
 
+from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.packets import FROM_CGI, VERSION, Answer, Ask, WireError
-from cgi_worker.wire.view import View, ViewError, view_from_pairs
+from cgi_worker.wire.view import View, view_from_pairs
 from imgd.core.sessions import Sessions
 from imgd.engine import seqpacket
 from imgd.engine.answer import Qualified

@@ -2,24 +2,111 @@
 
 from typing import Any, Final
 
+from cgi_worker.wire.maps import COLOUR_MAPS
+from cgi_worker.wire.question import EXPORT_MEDIA_TYPES
+from cgi_worker.wire.recipe import MEDIA_TYPES
+from cgi_worker.wire.tiles import NOT_OF_TILES
+
 Described = dict[str, Any]
 
 PICTURE_PARAMETERS: Final[dict[str, tuple[str, str]]] = {
     "frame": ("string", "`<root name>/<relative path>`; needed, unless `u` is given."),
     "u": ("string", "A UID from `/live`, in place of all other parameters."),
-    "hdu": ("integer", "Number of the HDU, from 0. Not given: the first one that holds an image."),
+    "hdu": ("string", "Number of the HDU, from 0, or `mosaic`. Not given: the mosaic, else the first with an image."),
     "plane": ("integer", "Plane of a cube, from 0; axes beyond the second are counted on in C order."),
+    "rgb": ("string", "`hdu:plane,hdu:plane,hdu:plane`: three planes of one size as red, green and blue."),
     "region": ("string", "`x,y,w,h` in source pixels, counted from 0 at the first pixel stored."),
     "size": ("string", "`w,` or `,h` or `w,h`: the box to fit, never enlarged; `max`; `auto` (1200,1200)."),
-    "levels": ("string", "`auto`, or `lo,hi`: black and white as quantiles, 0..1. Not together with `cut`."),
-    "cut": ("string", "`lo,hi`: black and white in data units. Not together with `levels`."),
-    "mid": ("string", "Midtone, 0.0001..0.9999, or `auto`."),
-    "stretch": ("string", "`linear`, `sqrt`, `log`, `asinh` or `mtf`."),
+    "pool": ("string", "`mean`, or `max`: each pixel shows the highest of those that it stands for."),
+    "levels": ("string", "`auto`, `zscale`, or `lo,hi`: quantiles 0..1 (six for R, G, B). Not together with `cut`."),
+    "cut": ("string", "`lo,hi`: black and white in data units (six for R, G, B). Not together with `levels`."),
+    "mid": ("string", "Midtone, 0.0001..0.9999 (three for R, G, B), or `auto`."),
+    "stretch": ("string", "`linear`, `sqrt`, `log`, `asinh`, `power` or `mtf`."),
+    "power": ("number", "Exponent of the stretch `power`, 0.05..20."),
+    "link": ("string", "`1`: one black and white for all colours."),
+    "neutral": ("string", "`1`: the background becomes grey; the colours are then linked."),
     "invert": ("string", "`1`: black on white."),
-    "color": ("string", "`auto`, `mono` or `bayer`."),
+    "map": ("string", "Colour map: " + ", ".join(f"`{name}`" for name in COLOUR_MAPS) + "."),
+    "bad": ("string", "Colour of pixels without a measurement, `rrggbb` or a name."),
+    "under": ("string", "Colour of what is below black, `rrggbb`, a name, or `none`."),
+    "over": ("string", "Colour of what is above white, `rrggbb`, a name, or `none`."),
+    "color": ("string", "`auto`, `mono`, `bayer` or `rgb`."),
+    "rows": ("string", "`up` or `down`: where the first row goes if the frame does not say it; `auto`: the setting."),
     "flip": ("string", "`none`, `h`, `v` or `hv`."),
-    "format": ("string", "`jpeg`, `png` or `webp`."),
-    "quality": ("integer", "1..100, for JPEG and WebP."),
+    "turn": ("integer", "0, 90, 180 or 270 degrees clockwise, after the flip."),
+    "exact": ("string", "`0`: of a huge plane, a coarse picture from some of its rows will do."),
+    "format": ("string", "`jpeg`, `png`, `webp` or `avif`."),
+    "quality": ("integer", "1..100, for JPEG, WebP and AVIF."),
+    "subsampling": ("string", "`auto`, `444`, `422` or `420`: colour of JPEG and AVIF."),
+}
+TILE_PARAMETERS: Final = {
+    **{name: words for name, words in PICTURE_PARAMETERS.items() if name not in ("u", *NOT_OF_TILES)},
+    "level": ("integer", "Level of the pyramid: one pixel stands for 2^level x 2^level of the source."),
+    "x": ("integer", "Column of the tile, from 0 at the left of the picture as it is seen."),
+    "y": ("integer", "Row of the tile, from 0 at the top."),
+}
+THUMBNAIL_PARAMETERS: Final = {
+    **{name: PICTURE_PARAMETERS[name] for name in ("frame", "hdu", "plane")},
+    "side": ("integer", "The box to fit, 16..1024 pixels."),
+}
+_FITS_PIXELS: Final = "Coordinates are FITS pixels: the centre of the first pixel stored is 1, 1."
+_REGION: Final = ("string", "`x,y,w,h` in source pixels, counted from 0 at the first pixel stored, as for pictures.")
+_COLOR: Final = ("string", "`mono`, or as for pictures: one answer for each channel.")
+_QUESTIONS: Final[dict[str, tuple[str, dict[str, tuple[str, str]]]]] = {
+    "pixel": (
+        f"The value of a pixel, or of a small box around it. {_FITS_PIXELS}",
+        {
+            "x": ("integer", "Column, from 1."),
+            "y": ("integer", "Row, from 1."),
+            "box": ("integer", "Side of the box, odd, at most 63."),
+        },
+    ),
+    "profile": (
+        f"Values along a line. {_FITS_PIXELS}",
+        {"line": ("string", "`x1,y1,x2,y2`"), "width": ("integer", "Pixels across that are averaged.")},
+    ),
+    "region": (
+        f"Statistics of the pixels whose centres lie in a shape. {_FITS_PIXELS}",
+        {
+            "shape": ("string", "`rect`, `circle` or `annulus`."),
+            "numbers": ("string", "`x,y,width,height`, `x,y,radius`, or `x,y,inner,outer`; x, y is the centre."),
+        },
+    ),
+    "stats": ("Statistics of a plane, or of a rectangle of it.", {"region": _REGION, "color": _COLOR}),
+    "histogram": (
+        "The histogram of a plane, or of a rectangle of it.",
+        {
+            "region": _REGION,
+            "color": _COLOR,
+            "bins": ("integer", "1..4096."),
+            "low": ("number", "It begins at this quantile, 0..1."),
+            "high": ("number", "It ends at this quantile, 0..1."),
+        },
+    ),
+    "stars": (
+        f"The brightest stars, with flux, FWHM and HFR. {_FITS_PIXELS}",
+        {
+            "region": _REGION,
+            "threshold": ("number", "Sigmas above the background, 1..1000."),
+            "count": ("integer", "How many are listed, 1..5000."),
+        },
+    ),
+    "wcs": (
+        f"Sky positions by the header: of a pixel, of a position, or a grid. {_FITS_PIXELS}",
+        {
+            "at": ("string", "`x,y`: which position is there?"),
+            "sky": ("string", "`ra,dec` in degrees: which pixel is there?"),
+            "step": ("number", "Pixels between the grid's nodes; not given: as wide as 0.1 px allows."),
+        },
+    ),
+    "export": (
+        "Pixels to take away: a cutout as FITS with its header, as 16-bit PNG or TIFF, or as npy.",
+        {"region": _REGION, "format": ("string", "`fits`, `png`, `tiff` or `npy`.")},
+    ),
+}
+QUESTION_PARAMETERS: Final = {
+    name: {**{common: PICTURE_PARAMETERS[common] for common in ("frame", "hdu", "plane")}, **own}
+    for name, (_, own) in _QUESTIONS.items()
 }
 LISTING_PARAMETERS: Final[dict[str, tuple[str, str]]] = {
     "dir": ("string", "`<root name>/<relative path>`; empty: the roots."),
@@ -64,24 +151,11 @@ def problem_responses(*statuses: str) -> Described:
 
 def plain_paths() -> Described:
     """Describe the endpoints that FastAPI does not know."""
-    picture = {"schema": {"type": "string", "format": "binary"}}
     return {
-        "/img": {
-            "get": {
-                "summary": "A picture of a frame",
-                "description": "Unknown and repeated parameters are refused. `X-Imgd-Levels` tells the levels used.",
-                "tags": ["pictures"],
-                "parameters": query_parameters(PICTURE_PARAMETERS),
-                "responses": {
-                    "200": {
-                        "description": "The picture.",
-                        "content": {"image/jpeg": picture, "image/png": picture, "image/webp": picture},
-                    },
-                    "304": {"description": "The picture that If-None-Match names is still right."},
-                    **problem_responses(*_ERRORS),
-                },
-            }
-        },
+        **{f"/{name}": _question_path(name) for name in _QUESTIONS},
+        "/tile": _picture_path("One tile of a pyramid, 256 pixels a side", TILE_PARAMETERS),
+        "/thumbnail": _picture_path("A small picture", THUMBNAIL_PARAMETERS),
+        "/img": _picture_path("A picture of a frame", PICTURE_PARAMETERS),
         "/frame/{frame}": {
             "get": {
                 "summary": "Facts and header cards of a frame",
@@ -112,6 +186,42 @@ def plain_paths() -> Described:
                 "responses": {"101": {"description": "Switching to the websocket."}},
             }
         },
+    }
+
+
+def _picture_path(summary: str, parameters: dict[str, tuple[str, str]]) -> Described:
+    picture = {"schema": {"type": "string", "format": "binary"}}
+    return {
+        "get": {
+            "summary": summary,
+            "description": "Unknown and repeated parameters are refused. `X-Imgd-Levels` tells the levels used.",
+            "tags": ["pictures"],
+            "parameters": query_parameters(parameters),
+            "responses": {
+                "200": {"description": "The picture.", "content": dict.fromkeys(MEDIA_TYPES.values(), picture)},
+                "304": {"description": "The picture that If-None-Match names is still right."},
+                **problem_responses(*_ERRORS),
+            },
+        }
+    }
+
+
+def _question_path(name: str) -> Described:
+    words, _ = _QUESTIONS[name]
+    kinds = EXPORT_MEDIA_TYPES.values() if name == "export" else ["application/json"]
+    kind = {"schema": {"type": "string", "format": "binary"} if name == "export" else {"type": "object"}}
+    return {
+        "get": {
+            "summary": words.split(". ")[0],
+            "description": f"{words} Unknown and repeated parameters are refused.",
+            "tags": ["measurements"],
+            "parameters": query_parameters(QUESTION_PARAMETERS[name]),
+            "responses": {
+                "200": {"description": "The answer.", "content": dict.fromkeys(kinds, kind)},
+                "304": {"description": "The answer that If-None-Match names is still right."},
+                **problem_responses(*_ERRORS),
+            },
+        }
     }
 
 

@@ -1,4 +1,4 @@
-"""`/img` and `/frame/...`: answers of the engine, streamed as they are made, dropped the moment nobody wants them."""
+"""`/img`, `/frame/...` and the questions: answers of the engine, streamed as they are made, dropped when unwanted."""
 
 import json
 import logging
@@ -9,7 +9,11 @@ from typing import Final
 
 import trio
 
-from cgi_worker.wire.view import View, ViewError, view_from_pairs
+from cgi_worker.wire.grammar import ViewError
+from cgi_worker.wire.question import QUESTIONS, Export, question_from_pairs
+from cgi_worker.wire.tiles import tile_from_pairs
+from cgi_worker.wire.view import View, thumbnail_from_pairs, view_from_pairs
+from cgi_worker.wire.wanted import Wanted
 from imgd.core.sessions import Sessions
 from imgd.engine.answer import Answer
 from imgd.errors import BadRequest, Gone, ImgdError, NoSuchFrame
@@ -21,6 +25,7 @@ from imgd.web.seam import Engine, Receive, Scope, Send
 PIECE_BYTES: Final = 65_536  # What must get through within the limit; small enough for a slow telephone.
 LEVELS_BYTES_MAX: Final = 2_048  # A header; browsers and proxies refuse long ones.
 FRAME_PATH: Final = b"/frame/"
+BY_PATH: Final = frozenset(("/thumbnail", "/tile", *(f"/{name}" for name in QUESTIONS)))
 _CACHE: Final = (b"cache-control", b"private, no-cache")  # Kept, but asked about each time: a frame may be rewritten.
 
 _log = logging.getLogger("imgd.web")
@@ -50,6 +55,10 @@ class Images:
     async def picture(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `/img`."""
         await self._answer(_Reply(scope, send, self._send_limit_s), self._picture)
+
+    async def by_path(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer `/thumbnail`, `/tile`, or a question: the path is its name."""
+        await self._answer(_Reply(scope, send, self._send_limit_s), self._by_path)
 
     async def header(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `/frame/...`."""
@@ -85,7 +94,7 @@ class Images:
             mine = self._of_sessions.setdefault(asker.session, set())
             mine.add(answering)
             try:
-                await self._picture_of(reply, view, asker)
+                await self._give(reply, view, asker)
             finally:
                 mine.discard(answering)
                 if not mine and self._of_sessions.get(asker.session) is mine:
@@ -93,10 +102,24 @@ class Images:
         if answering.cancelled_caught:
             raise Gone("its session has ended")
 
-    async def _picture_of(self, reply: "_Reply", view: View, asker: Asker) -> None:
+    async def _by_path(self, reply: "_Reply") -> None:
+        pairs = read_pairs(reply.scope["query_string"])
+        try:
+            match reply.scope["path"].removeprefix("/"):
+                case "thumbnail":
+                    wanted: Wanted = thumbnail_from_pairs(pairs)
+                case "tile":
+                    wanted = tile_from_pairs(pairs)
+                case name:
+                    wanted = question_from_pairs(name, pairs)
+        except ViewError as error:
+            raise BadRequest(error.text, error.parameter) from error
+        await self._give(reply, wanted, _asker(reply.scope))
+
+    async def _give(self, reply: "_Reply", wanted: Wanted, asker: Asker) -> None:
         asked_etags = reply.request_header(b"if-none-match")
         if reply.method == "HEAD" or asked_etags:
-            known = await self._engine.qualify(view, asker)
+            known = await self._engine.qualify(wanted, asker)
             headers: Headers = [(b"etag", known.etag.encode()), _CACHE]
             if asked_etags and matches(asked_etags, known.etag):
                 self.counts.not_modified_total += 1
@@ -106,7 +129,9 @@ class Images:
                 headers += [(b"content-type", known.media_type.encode()), (b"accept-ranges", b"none")]
                 await send_body_less(reply.send, 200, headers)
                 return
-        await self._stream(reply, self._engine.render(view, asker))
+        if isinstance(wanted, Export):
+            reply.more_headers.append((b"content-disposition", _file_name(wanted)))
+        await self._stream(reply, self._engine.render(wanted, asker))
 
     async def _header(self, reply: "_Reply") -> None:
         read_known(reply.scope["query_string"], ())
@@ -147,6 +172,7 @@ class _Reply:
         self.method: str = scope["method"]
         self.send = send
         self.begun = False
+        self.more_headers: Headers = []
         self._send_limit_s = send_limit_s
 
     def request_header(self, name: bytes) -> str:
@@ -166,7 +192,8 @@ class _Reply:
                 first = b"".join([first, *[chunk async for chunk in chunks]])
                 size_bytes = len(first)
             self.begun = True
-            await self.send({"type": "http.response.start", "status": 200, "headers": _head(answer, size_bytes)})
+            headers = _head(answer, size_bytes) + self.more_headers
+            await self.send({"type": "http.response.start", "status": 200, "headers": headers})
             if self.method == "HEAD":
                 await self._push(b"", more=False)
                 return True
@@ -234,6 +261,13 @@ def _head(answer: Answer, size_bytes: int | None) -> Headers:
     if size_bytes is not None:
         headers.append((b"content-length", str(size_bytes).encode()))
     return headers
+
+
+def _file_name(wanted: Export) -> bytes:
+    """Propose a name to save an export under: the frame's own, with nothing in it that a header or a disk minds."""
+    stem = wanted.frame.rsplit("/", 1)[-1].split(".", 1)[0]
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in stem)[:100] or "frame"
+    return f'attachment; filename="{plain}-cutout.{wanted.format}"'.encode()
 
 
 def _levels(facts: str) -> bytes:

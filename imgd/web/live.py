@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 
-from cgi_worker.wire.view import View, ViewError, view_from_pairs
+from cgi_worker.wire.grammar import ViewError
+from cgi_worker.wire.view import View, view_from_pairs
 from imgd.core.sessions import Sessions, Wanted
 from imgd.errors import BadRequest, ImgdError, NotYours
 from imgd.web.problems import body_of, headers_of, plain_text, problem_of

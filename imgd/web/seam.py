@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from cgi_worker.wire.view import View
+from cgi_worker.wire.wanted import Wanted
 from imgd.engine.answer import Answer, Qualified
 from imgd.model import Asker
 
@@ -17,14 +17,14 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Engine(Protocol):
     """The one facade of floor 2."""
 
-    async def qualify(self, view: View, asker: Asker) -> Qualified:
-        """Tell what is known of a picture without making it.
+    async def qualify(self, wanted: Wanted, asker: Asker) -> Qualified:
+        """Tell what is known of a picture, or of a question's answer, without making it.
 
         Raises  ImgdError.
         """
 
-    def render(self, view: View, asker: Asker) -> AbstractAsyncContextManager[Answer]:
-        """Make a picture; leaving the `with` withdraws.
+    def render(self, wanted: Wanted, asker: Asker) -> AbstractAsyncContextManager[Answer]:
+        """Make a picture, or answer a question; leaving the `with` withdraws.
 
         Raises  ImgdError on entry.
         """

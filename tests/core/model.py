@@ -6,7 +6,7 @@ symbols: the key that was written, and words that only its writer said.
 
 from collections.abc import Iterator
 
-from cgi_worker.wire.recipe import Recipe
+from cgi_worker.wire.steps import Recipe
 from imgd.core.events import (
     Command,
     CreateSegment,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from cgi_worker.wire.recipe import Recipe, Stage
+from cgi_worker.wire.steps import Recipe, Stage
 from imgd.core.events import GiveTodo, SegmentId, WorkerId
 from imgd.model import Asker
 

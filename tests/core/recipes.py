@@ -3,7 +3,8 @@
 from typing import Final
 
 from cgi_worker.wire.facts import Hdu
-from cgi_worker.wire.recipe import Buffer, Encode, Parse, Read, Recipe, Reduce, Stage, Step, Tone, delivered
+from cgi_worker.wire.recipe import delivered
+from cgi_worker.wire.steps import Buffer, Encode, Parse, Read, Recipe, Reduce, Stage, Step, Tone
 from cgi_worker.wire.view import AutoLevels, Region
 from imgd.core.pool import CAPACITY_BYTES_MIN, capacity_for
 

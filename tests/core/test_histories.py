@@ -6,7 +6,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cgi_worker.wire.recipe import Recipe
+from cgi_worker.wire.steps import Recipe
 from imgd.core.events import WorkerId
 from imgd.core.scheduler import Limits
 from imgd.model import Asker, Crashed, Outcome, Stopped, TimedOut, Urgency

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgi_worker.wire.recipe import Deliver, Encode
+from cgi_worker.wire.steps import Deliver, Encode
 from imgd.core.events import (
     DismissWorker,
     Event,

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgi_worker.wire.facts import Facts, Hdu, Source
-from cgi_worker.wire.recipe import Parse, Read, Recipe, Reduce
+from cgi_worker.wire.steps import Parse, Read, Recipe, Reduce
 from cgi_worker.wire.view import view_from_pairs
-from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, plan_parse, plan_picture
+from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, plan_answer, plan_parse
 from imgd.core.pool import capacity_for
 from imgd.core.scheduler import Limits, Scheduler
 from imgd.errors import BadFrame, BadRequest, PlanTooBig
@@ -27,7 +27,7 @@ def facts_of(*shape: int, kind: str = "image", reason: str | None = None, cfa: s
 
 def plan(facts: Facts, limits: PlanLimits = ROOMY, /, **parameters: str) -> Recipe:
     """Plan a picture of a frame."""
-    return plan_picture(view_from_pairs([("frame", "a/b"), *parameters.items()]), facts, SOURCE, limits)
+    return plan_answer(view_from_pairs([("frame", "a/b"), *parameters.items()]), facts, SOURCE, limits)
 
 
 def need_bytes(recipe: Recipe) -> int:
@@ -47,8 +47,10 @@ def test_an_uncompressed_plane_is_never_read_whole() -> None:
     assert max(buffer.size_bytes for buffer in recipe.buffers) < 6388 * 9576 * 2 // 4
 
 
-def test_a_compressed_plane_is_read_whole_first() -> None:
-    recipe = plan(facts_of(6388, 9576, kind="compressed"))
+def test_a_plane_without_random_access_is_read_whole_only_for_a_part_of_it() -> None:
+    facts = facts_of(6388, 9576, kind="compressed")
+    assert not any(isinstance(stage.step, Read) for stage in plan(facts).stages)
+    recipe = plan(facts, region="0,0,500,500")
     assert isinstance(recipe.stages[0].step, Read) and recipe.buffers[0].size_bytes == 6388 * 9576 * 2
     assert isinstance(recipe.stages[1].step, Reduce) and recipe.stages[1].inputs == (0,)
 
@@ -129,7 +131,7 @@ def test_any_plan_runs_in_a_budget_of_its_own_size(
 
 def test_a_source_that_changed_shares_nothing() -> None:
     view = view_from_pairs([("frame", "a/b")])
-    old = plan_picture(view, facts_of(10, 10), SOURCE, ROOMY)
+    old = plan_answer(view, facts_of(10, 10), SOURCE, ROOMY)
     for changed in (
         Source(1, 2, 3, 5),
         Source(1, 2, 4, 4),
@@ -137,7 +139,7 @@ def test_a_source_that_changed_shares_nothing() -> None:
         Source(9, 2, 3, 4),
         Source(1, 2, 3, 4, 1),
     ):
-        new = plan_picture(view, facts_of(10, 10), changed, ROOMY)
+        new = plan_answer(view, facts_of(10, 10), changed, ROOMY)
         assert {buffer.key for buffer in old.buffers}.isdisjoint(buffer.key for buffer in new.buffers)
 
 

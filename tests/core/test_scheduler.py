@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgi_worker.wire.recipe import Parse, Reduce
+from cgi_worker.wire.steps import Parse, Reduce
 from imgd.core.events import DismissWorker, ForkWorker, Released, TellGrowth, Ticked, Withdrawn, WorkerId
 from imgd.core.scheduler import Limits, Scheduler
 from imgd.model import Asker, Refused, Replied, Stopped, Superseded, Urgency

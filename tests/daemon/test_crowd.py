@@ -14,7 +14,8 @@ import trio
 
 from cgi_worker import alone
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.view import ViewError, view_from_pairs
+from cgi_worker.wire.grammar import ViewError
+from cgi_worker.wire.view import view_from_pairs
 from tests.conftest import LONG
 from tests.daemon.rig import RunningDaemon, running_daemon
 from tests.frames import make

@@ -176,10 +176,10 @@ def test_compressed(tmp_path: Path) -> None:
     path = write_compressed(tmp_path / "a.fz", PIXELS.astype("u2"))
     hdu = facts_of(path).hdus[1]
     assert (hdu.kind, hdu.shape, hdu.stored, hdu.bzero, hdu.rows) == ("compressed", (5, 7), "i2", 32768, 5)
-    assert (
-        facts_of(cut(path, path.stat().st_size - BLOCK)).hdus[1].reason
-        == "tile-compressed, and the file ends within it"
-    )
+    assert hdu.tiling is not None
+    assert (hdu.tiling.method, hdu.tiling.tile, hdu.tiling.pixel_bytes) == ("RICE_1", (1, 7), 2)
+    facts = facts_of(cut(path, path.stat().st_size - BLOCK))
+    assert facts.hdus[1].reason == "tile-compressed, and the file ends before the end of its first row of tiles"
 
 
 def test_unknown_compression(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_hostile_frames_are_refused(tmp_path: Path, what: str) -> None:
         (b"\x1f\x9d\x90", "not FITS: this is a file from compress (.Z)"),
         (b"hello", "not FITS: its first bytes are not 'SIMPLE  ='"),
         (b"\x1f\x8b", "the gzip file is cut short"),
-        (b"\x1f\x8b\x08garbage follows", "the gzip file is damaged near its byte 0"),
+        (b"\x1f\x8b\x09garbage follows", "the gzip file is damaged near its byte 0"),
     ],
 )
 def test_what_it_is_instead(tmp_path: Path, start: bytes, text: str) -> None:

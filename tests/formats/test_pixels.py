@@ -14,7 +14,8 @@ from astropy.io import fits  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from cgi_worker.formats.fits import walk
-from cgi_worker.formats.pixels import FLOAT32_MAX, map_rows, physical, read_plane, rows_there
+from cgi_worker.formats.pixels import FLOAT32_MAX, map_rows, physical, rows_there
+from cgi_worker.formats.rows import read_plane
 from cgi_worker.wire.facts import Hdu
 from cgi_worker.wire.failure import StepFailed
 from tests.frames.make import BLOCK, card, cut, image_hdu, star_field, write, write_compressed, write_gzip

@@ -1,7 +1,9 @@
 """The reduce kernels equal their slow twins, whatever the type, shape, contents and number of threads."""
 
 import math
-from typing import Any
+import os
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -10,25 +12,25 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cgi_worker.kernels import bands
-from cgi_worker.kernels.bands import Counted, reduce_bands
+from cgi_worker.kernels.bands import Counted, Pass, reduce_bands
+from cgi_worker.kernels.counts import collect, moments
 from cgi_worker.kernels.reduce import (
     BINS,
-    COUNTED_MAX,
     F4,
     F8,
     FLOAT32_MAX,
+    HIGHEST,
     I2,
     I4,
     I8,
+    MEAN,
+    NOTHING,
     U1,
     U8,
     Grid,
-    Into,
     Scaling,
-    reduce_narrow,
-    reduce_wide,
 )
-from tests.kernels.twins import Pixel, block_means, split_log_bin
+from tests.kernels.twins import Pixel, block_goods, block_means, block_tops, split_log_bin
 
 KINDS = {U1: "u1", I2: "i2", I4: "i4", I8: "i8", U8: "u8", F4: "f4", F8: "f8"}
 PATTERNS = ((0, 1, 1, 2), (2, 1, 1, 0), (1, 0, 2, 1), (1, 2, 0, 1))
@@ -56,31 +58,73 @@ def contents(kind: int, shape: tuple[int, int], seed: int, style: str) -> NDArra
     if style == "near":
         return random.integers(90, 110, shape).astype(dtype)
     limits = np.iinfo(dtype)
-    return random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    values = random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    values[random.random(shape) < 0.1] = limits.max
+    return values
+
+
+class Lent(NamedTuple):
+    octets: NDArray[np.uint8]
+    x_px: int
+
+
+class Rows:
+    """Rows of an array, lent with some columns around what is asked for; a stream holds who borrows to its order."""
+
+    def __init__(self, octets: NDArray[np.uint8], item: int, *, in_order: bool) -> None:
+        self.octets, self.item, self.in_order = octets, item, in_order
+        self.given = 0
+        self.busy = Lock()
+        self.failing_at = len(octets)
+
+    def lend(self, first: int, last: int, left: int, right: int) -> Lent:
+        assert 0 <= first < last <= len(self.octets), "rows that there are"
+        if last > self.failing_at:
+            raise BrokenStreamError
+        if self.in_order:
+            assert self.busy.acquire(blocking=False), "one call at a time"
+            assert first >= self.given, "forward, and nothing twice"
+            for _ in range(5):
+                os.sched_yield()  # Another thread may try to come between.
+            self.given = last
+            self.busy.release()
+        margin = min(left, 3)
+        piece = self.octets[first:last, (left - margin) * self.item : right * self.item].copy()
+        piece.flags.writeable = False
+        return Lent(piece, left - margin)
+
+
+class BrokenStreamError(Exception):
+    pass
 
 
 def run(  # noqa: PLR0913
     stored: NDArray[Any], kind: int, *, factor: int, x: int = 0, width: int | None = None, blank: int | None = None,
     sites: tuple[int, int, int, int] = (0, 0, 0, 0), swap: int = 1, threads: int = 1,
-    scale: float = 1.0, zero: float = 0.0, averaging: int = 1, counting: int = 1,
+    scale: float = 1.0, zero: float = 0.0, pooling: int = MEAN, counting: int = 1, taken: int = 0,
+    counted: bool = False, in_order: bool = False, brim: float | None = None, top: int = 0,
 ) -> tuple[NDArray[np.float32], Counted]:  # fmt: skip
     """Reduce an array by the real kernels; zero is that of stored values."""
-    rows = stored.shape[0]
+    rows = stored.shape[0] - top
     width = width or stored.shape[1] - x
     channels = 3 if any(sites) else 1
     raw = stored.view(np.int64) ^ np.int64(-(2**63)) if kind == U8 else stored
     if swap:
         raw = raw.byteswap()
-    source = np.ascontiguousarray(raw).view(np.uint8).reshape(rows, -1)
-    source.flags.writeable = False
+    octets = np.ascontiguousarray(raw).view(np.uint8).reshape(len(stored), -1)
+    whole = np.iinfo(KINDS[kind].replace("u8", "i8")).max if kind in (I4, I8, U8) else 0
     grid = Grid(
-        x, width, rows, factor, 0, -(-rows // factor), kind, swap,
-        (blank or 0) + 32768 * (kind == I2), int(blank is not None), counting, averaging, channels // 2 + 1, *sites,
+        -1, width, rows, factor, taken or factor, 0, -(-rows // factor), kind, swap,
+        (blank or 0) + 32768 * (kind == I2), int(blank is not None), whole,
+        2 if brim is not None else int(kind in (I4, I8, U8)), counting, pooling, int(scale < 0),
+        channels // 2 + 1, *sites,
     )  # fmt: skip
     bin_zero = zero - 32768 * scale if kind == I2 else zero
-    scaling = Scaling(scale, bin_zero, np.full(3, CENTER), np.full(3, 1 / SCALE))
-    plane = np.full((channels, -(-rows // factor), -(-width // factor)), -1, np.float32)
-    return plane, reduce_bands(source, grid, scaling, plane, threads=threads)
+    scaling = Scaling(scale, bin_zero, math.inf if brim is None else brim, np.full(3, CENTER), np.full(3, 1 / SCALE))
+    shape = (channels * (1 + counted), -(-rows // factor), -(-width // factor))
+    plane = np.full(shape, -1, np.float32)
+    over = Pass(Rows(octets, stored.itemsize, in_order=in_order), x, top, apart=in_order)
+    return plane, reduce_bands(over, grid, scaling, plane, threads=threads)
 
 
 def pixels_of(stored: NDArray[Any], scale: float, zero: float, blank: int | None) -> list[list[Pixel]]:
@@ -110,28 +154,72 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     scaled = kind != U8 and draw(st.booleans())
     return {
         "kind": kind, "stored": stored, "factor": factor, "x": x, "blank": blank,
-        "width": draw(st.integers(1, full - x)),
+        "width": draw(st.integers(1, full - x)), "top": draw(st.integers(0, height - 1)),
         "sites": draw(st.sampled_from(PATTERNS)) if bayer else (0, 0, 0, 0), "swap": draw(st.integers(0, 1)),
         "scale": draw(st.sampled_from([0.5, -2.0, 1e-3])) if scaled else 1.0, "zero": 1000.0 if scaled else 0.0,
     }  # fmt: skip
 
 
+def seen(case: dict[str, Any]) -> NDArray[Any]:
+    """Cut out what the case is about."""
+    part: NDArray[Any] = case["stored"][case["top"] :, case["x"] : case["x"] + case["width"]]
+    return part
+
+
 @settings(deadline=None, max_examples=300)
 @given(cases())
 def test_plane_equals_twin(case: dict[str, Any]) -> None:
-    stored = case["stored"][:, case["x"] : case["x"] + case["width"]]
+    stored = seen(case)
     pixels = pixels_of(stored, case["scale"], case["zero"], case["blank"])
-    plane, _ = run(**case)
-    twin = np.array(block_means(pixels, case["factor"], case["sites"], plane.shape[0]))
+    plane, _ = run(**case, counted=True)
+    channels = len(plane) // 2
+    twin = np.array(block_means(pixels, case["factor"], case["sites"], channels))
+    assert np.array_equal(plane[channels:], block_goods(pixels, case["factor"], case["sites"], channels))
+    plane = plane[:channels]
     assert np.array_equal(np.isnan(plane), np.isnan(twin))
     magnitude = max((abs(value) for row in pixels for value in row if value is not None), default=0.0)
     np.testing.assert_allclose(plane, twin, rtol=2e-7, atol=magnitude * 1e-13, equal_nan=True)
 
 
+@settings(deadline=None, max_examples=150)
+@given(cases())
+def test_highest_equals_twin(case: dict[str, Any]) -> None:
+    stored = seen(case)
+    pixels = pixels_of(stored, case["scale"], case["zero"], case["blank"])
+    plane, counted = run(**case, pooling=HIGHEST, counted=True)
+    channels = len(plane) // 2
+    tops = np.array(block_tops(pixels, case["factor"], case["sites"], channels)).astype(np.float32)
+    assert np.array_equal(plane[:channels], tops, equal_nan=True)
+    assert np.array_equal(plane[channels:], block_goods(pixels, case["factor"], case["sites"], channels))
+    for one, other in zip(counted, run(**case)[1], strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@settings(deadline=None, max_examples=100)
+@given(cases(), st.data())
+def test_rows_that_are_not_taken_count_for_nothing(case: dict[str, Any], data: st.DataObject) -> None:
+    """As if each block row had no others; whether they are borrowed or not."""
+    cell = 2 if any(case["sites"]) else 1
+    factor, stored = case["factor"], case["stored"][case["top"] :]
+    taken = data.draw(st.integers(1, factor // cell)) * cell
+    in_order = data.draw(st.booleans())
+    plane, counted = run(**case, taken=taken, counted=True, in_order=in_order)
+    rows = np.arange(len(stored))
+    few = np.ascontiguousarray(stored[rows % factor < taken])
+    pixels = pixels_of(few[:, case["x"] : case["x"] + case["width"]], case["scale"], case["zero"], case["blank"])
+    bands_of = [
+        block_goods(pixels[at : at + taken], factor, case["sites"], len(plane) // 2) for at in range(0, len(few), taken)
+    ]
+    assert np.array_equal(plane[len(plane) // 2 :], np.concatenate(bands_of, axis=1))
+    alone = run(**{**case, "stored": few, "top": 0})[1]
+    assert np.array_equal(counted.histogram, alone.histogram)
+    assert np.array_equal(counted.maxima, alone.maxima)
+
+
 @settings(deadline=None, max_examples=200)
 @given(cases())
 def test_histogram_equals_twin(case: dict[str, Any]) -> None:
-    stored = case["stored"][:, case["x"] : case["x"] + case["width"]]
+    stored = seen(case)
     narrow = case["kind"] in (U1, I2)
     pixels = pixels_of(stored, case["scale"], case["zero"], None if narrow else case["blank"])
     _, counted = run(**case)
@@ -153,14 +241,36 @@ def test_histogram_equals_twin(case: dict[str, Any]) -> None:
             assert math.isclose(
                 counted.totals[channel], math.fsum(values), rel_tol=1e-9, abs_tol=1e-12 * sum(map(abs, values))
             )
+            away = [(value - CENTER) ** 2 for value in values]
+            assert math.isclose(counted.squares[channel], math.fsum(away), rel_tol=1e-9)
+        for channel in range(len(twin)):
+            at_most = [
+                pixels[y][x] is not None and int(stored[y, x]) == np.iinfo(stored.dtype).max
+                for y, x in np.ndindex(*stored.shape)
+                if stored.dtype.kind != "f" and case["sites"][2 * (y % 2) + x % 2] == channel
+            ]
+            assert counted.full[channel] == sum(at_most)
 
 
 @settings(deadline=None, max_examples=100)
-@given(cases(), st.integers(2, 5))
-def test_threads_change_nothing(case: dict[str, Any], threads: int) -> None:
+@given(cases(), st.floats(-100, 2000))
+def test_full_pixels_are_those_from_a_value_on(case: dict[str, Any], brim: float) -> None:
+    if case["kind"] in (U1, I2):
+        return
+    _, counted = run(**case, brim=brim)
+    twin = np.zeros(len(counted.full))
+    for y, row in enumerate(pixels_of(seen(case), case["scale"], case["zero"], case["blank"])):
+        for x, value in enumerate(row):
+            twin[case["sites"][2 * (y % 2) + x % 2]] += value is not None and value >= brim
+    assert np.array_equal(counted.full, twin)
+
+
+@settings(deadline=None, max_examples=100)
+@given(cases(), st.integers(2, 5), st.booleans())
+def test_threads_change_nothing(case: dict[str, Any], threads: int, in_order: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bands, "BAND_PX", 40)  # Many bands even in a small frame.
-        one, several = run(**case, threads=1), run(**case, threads=threads)
+        one, several = run(**case, threads=1), run(**case, threads=threads, in_order=in_order)
     assert one[0].tobytes() == several[0].tobytes()
     for left, right in zip(one[1], several[1], strict=True):
         assert left.tobytes() == right.tobytes()
@@ -171,7 +281,7 @@ def test_threads_change_nothing(case: dict[str, Any], threads: int) -> None:
 def test_each_result_can_be_had_without_the_other(case: dict[str, Any]) -> None:
     plane, counted = run(**case)
     only_plane, _ = run(**case, counting=0)
-    _, only_counted = run(**case, averaging=0)
+    _, only_counted = run(**case, pooling=NOTHING)
     assert plane.tobytes() == only_plane.tobytes()
     assert np.array_equal(counted.histogram, only_counted.histogram)
 
@@ -192,26 +302,55 @@ def test_rows_longer_than_what_is_worked_on_at_once(kind: int, factor: int) -> N
     assert int(counted.histogram.sum()) == int(good.sum())
 
 
-@pytest.mark.parametrize("kernel", [reduce_narrow, reduce_wide])
-def test_fast_counters_are_emptied_before_they_overflow(kernel: Any) -> None:
-    narrow = kernel is reduce_narrow
-    source = np.zeros((4, 16), np.uint8)
-    counts = np.zeros((1, BINS + 1), np.uint32)
-    bin_of_zero = 32768
-    counts[0, bin_of_zero] = COUNTED_MAX - 10
-    into = Into(
-        np.zeros((1, 0, 0), np.float32),
-        counts,
-        np.array([COUNTED_MAX - 10]),
-        np.zeros((1, BINS), np.uint64),
-        np.zeros((3, 4)),
-    )
-    width = 8 if narrow else 4
-    grid = Grid(0, width, 4, 4, 0, 1, I2 if narrow else F4, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0)
-    kernel(source, grid, Scaling(1.0, 0.0, np.zeros(3), np.ones(3)), into)
-    total = int(into.histogram[0, bin_of_zero]) + int(counts[0, bin_of_zero])
-    assert total == COUNTED_MAX - 10 + 4 * width
-    assert int(into.histogram.sum()) > 0
+def test_a_stream_is_read_in_order_by_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bands, "BAND_PX", 40)
+    stored = contents(I2, (600, 20), 3, "wild")
+    plane, _ = run(stored, I2, factor=2, threads=6, in_order=True)
+    assert np.array_equal(plane, run(stored, I2, factor=2)[0])
+
+
+def test_a_stream_that_breaks_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    octets = np.zeros((40, 10), np.uint8)
+    rows = Rows(octets, 1, in_order=True)
+    rows.failing_at = 25
+    grid = Grid(0, 10, 40, 2, 2, 0, 20, U1, 0, 0, 0, 0, 0, 1, MEAN, 0, 1, 0, 0, 0, 0)
+    scaling = Scaling(1.0, 0.0, math.inf, np.zeros(3), np.ones(3))
+    monkeypatch.setattr(bands, "BAND_PX", 40)
+    with pytest.raises(BrokenStreamError):
+        reduce_bands(Pass(rows, 0, 0), grid, scaling, np.zeros((1, 20, 5), np.float32), threads=2)
+    assert rows.given == 24
+
+
+@pytest.mark.parametrize("kind", [U1, I2, F4])
+def test_counters_are_emptied_before_they_overflow(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied = []
+
+    def noted(counts: NDArray[np.uint32], *others: Any) -> None:
+        emptied.append(int(counts.max()))
+        collect(counts, *others)
+
+    monkeypatch.setattr(bands, "BAND_PX", 40)
+    monkeypatch.setattr(bands, "COUNTED_MAX", 100)
+    monkeypatch.setattr(bands, "collect", noted)
+    _, counted = run(np.zeros((50, 20), KINDS[kind]), kind, factor=2)
+    assert counted.histogram.max() == 1000
+    assert len(emptied) == 13 and max(emptied) <= 100
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, BINS - 1), st.integers(0, 2**40)), max_size=20))
+def test_moments_equal_twin(filled: list[tuple[int, int]]) -> None:
+    histogram = np.zeros(BINS, np.uint64)
+    for value, count in filled:
+        histogram[value] = count
+    out = np.empty(6, np.uint64)
+    moments(histogram, out)
+    found = [(value, int(histogram[value])) for value in sorted({value for value, _ in filled}) if histogram[value]]
+    good, first, last, total, high, low = (int(number) for number in out)
+    assert good == sum(count for _, count in found)
+    assert (first, last) == ((found[0][0], found[-1][0]) if found else (0, 0))
+    assert total == sum(value * count for value, count in found)
+    assert (high << 16) + low == sum(value * value * count for value, count in found)
 
 
 def test_sums_of_the_brightest_largest_block_are_exact() -> None:

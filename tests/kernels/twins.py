@@ -1,7 +1,7 @@
 """Slow twins of the kernels: plain loops over plain numbers, written from the definitions alone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,8 +12,29 @@ def block_means(
     pixels: Sequence[Sequence[Pixel]], factor: int, sites: tuple[int, int, int, int], channels: int
 ) -> list[list[list[float]]]:
     """Average the good pixels of each channel in each block; NaN where there is none."""
+    return _blocks(pixels, factor, sites, channels, lambda block: math.fsum(block) / len(block))
+
+
+def block_tops(
+    pixels: Sequence[Sequence[Pixel]], factor: int, sites: tuple[int, int, int, int], channels: int
+) -> list[list[list[float]]]:
+    """Find the highest good pixel of each channel in each block; NaN where there is none."""
+    return _blocks(pixels, factor, sites, channels, max)
+
+
+def block_goods(
+    pixels: Sequence[Sequence[Pixel]], factor: int, sites: tuple[int, int, int, int], channels: int
+) -> list[list[list[float]]]:
+    """Count the good pixels of each channel in each block."""
+    return _blocks(pixels, factor, sites, channels, lambda block: float(len(block)), 0.0)
+
+
+def _blocks(  # noqa: PLR0913, PLR0917
+    pixels: Sequence[Sequence[Pixel]], factor: int, sites: tuple[int, int, int, int], channels: int,
+    pool: Callable[[list[float]], float], nothing: float = math.nan,
+) -> list[list[list[float]]]:  # fmt: skip
     height, width = len(pixels), len(pixels[0])
-    means = []
+    pooled = []
     for channel in range(channels):
         plane = []
         for top in range(0, height, factor):
@@ -25,18 +46,44 @@ def block_means(
                     for x in range(left, min(left + factor, width))
                     if (value := pixels[y][x]) is not None and (channels == 1 or sites[2 * (y % 2) + x % 2] == channel)
                 ]
-                row.append(math.fsum(block) / len(block) if block else math.nan)
+                row.append(pool(block) if block else nothing)
             plane.append(row)
-        means.append(plane)
-    return means
+        pooled.append(plane)
+    return pooled
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Find the standard deviation of some values, all of them there are."""
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
+
+
+def halved(
+    means: Sequence[Sequence[float]], counts: Sequence[Sequence[float]]
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Shrink means to half their size, each weighed by its count."""
+    height, width = len(means), len(means[0])
+    mean_rows, count_rows = [], []
+    for top in range(0, height, 2):
+        mean_row, count_row = [], []
+        for left in range(0, width, 2):
+            cells = [(y, x) for y in (top, top + 1) for x in (left, left + 1) if y < height and x < width]
+            count = sum(counts[y][x] for y, x in cells)
+            total = math.fsum(means[y][x] * counts[y][x] for y, x in cells if counts[y][x])
+            mean_row.append(total / count if count else math.nan)
+            count_row.append(count)
+        mean_rows.append(mean_row)
+        count_rows.append(count_row)
+    return mean_rows, count_rows
 
 
 def split_log_bin(value: float, center: float, inverse: float) -> int:
-    """Find the adaptive bin of a good value."""
+    """Find the adaptive bin of a good value; the centre is a float32 number."""
     with np.errstate(over="ignore"):
-        folded = np.float32(1.0 + abs(value - center) * inverse)
+        away = np.float32(value - center)
+        folded = np.float32(np.float32(1) + abs(away) * np.float32(inverse))
     step = min((int(folded.view(np.int32)) - 0x3F800000) >> 15, 32767)
-    return 32767 - step if value < center else 32768 + step
+    return 32767 - step if away < 0 else 32768 + step
 
 
 def bilinear(pixels: Sequence[Sequence[Pixel]], sites: tuple[int, int, int, int]) -> list[list[list[float]]]:

@@ -11,7 +11,8 @@ from cgi_worker.confine import make_ruleset
 from cgi_worker.source import source_of
 from cgi_worker.wire.facts import Source, decode_facts
 from cgi_worker.wire.packets import Done, Failed, FromWorker, Identity, Lent, Todo
-from cgi_worker.wire.recipe import Recipe, parse_recipe, picture_recipe
+from cgi_worker.wire.recipe import parse_recipe, picture_recipe
+from cgi_worker.wire.steps import Recipe
 from cgi_worker.wire.talk import Talk
 from cgi_worker.wire.view import Format, Size, View
 from imgd.engine.segments import PAGE_BYTES, Segments

@@ -9,7 +9,7 @@ import msgspec
 
 from cgi_worker.source import source_of
 from cgi_worker.wire.packets import Lent, Todo
-from cgi_worker.wire.recipe import Buffer, Deliver, Encode, Parse, Stage
+from cgi_worker.wire.steps import Buffer, Deliver, Encode, Parse, Stage
 from imgd.engine.segments import Segments
 from imgd.engine.workers import TemplateSettings
 

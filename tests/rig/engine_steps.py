@@ -27,7 +27,8 @@ from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.facts import Facts, Hdu, Source, encode_facts
 from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.packets import FailureCode
-from cgi_worker.wire.recipe import Deliver, Encode, Parse, Reduce, Stage, Tone, picture_recipe
+from cgi_worker.wire.recipe import picture_recipe
+from cgi_worker.wire.steps import Deliver, Encode, Parse, Reduce, Stage, Tone
 from cgi_worker.wire.view import View
 
 SERVE: Final = "tests.rig.engine_steps:serve"

@@ -15,7 +15,7 @@ from typing import Final
 from cgi_worker.process import serve_with
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.recipe import Deliver, Encode, Parse, Stage
+from cgi_worker.wire.steps import Deliver, Encode, Parse, Stage
 
 WELL: Final = 1
 FAIL: Final = 2

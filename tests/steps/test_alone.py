@@ -16,7 +16,8 @@ from PIL import Image
 from cgi_worker import alone
 from cgi_worker.wire.facts import Facts
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.view import View, ViewError, view_from_pairs
+from cgi_worker.wire.grammar import ViewError
+from cgi_worker.wire.view import View, view_from_pairs
 from tests.frames.make import card, cut, image_hdu, mosaic, star_field, write, write_compressed, write_gzip
 from tests.frames.real import real_frames
 
@@ -149,7 +150,8 @@ def test_limits(tmp_path: Path) -> None:
 def test_facts_tell_the_levels(tmp_path: Path) -> None:
     with opened(write(tmp_path / "a", image_hdu(star_field(90, 90)))) as descriptor:
         _, _, facts = alone.render(descriptor, view(cut="5,2000", mid="0.2", stretch="asinh"))
-        assert json.loads(facts) == {"levels": [{"black": 5.0, "white": 2000.0, "mid": 0.2}], "stretch": "asinh"}
+        level = {"black": 5.0, "white": 2000.0, "mid": 0.2}
+        assert json.loads(facts) == {"levels": [level], "stretch": "asinh", "kind": "cut"}
 
 
 def test_header_is_for_people_and_planner(tmp_path: Path) -> None:

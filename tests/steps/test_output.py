@@ -4,7 +4,7 @@ import io
 import os
 import signal
 import threading
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,22 +12,24 @@ from PIL import Image
 
 from cgi_worker.steps import deliver, encode
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.recipe import Deliver, Encode
+from cgi_worker.wire.steps import Deliver, Encode
+from cgi_worker.wire.view import Format, Subsampling
 from tests.steps.lending import Lending
 
+KINDS: tuple[Format, ...] = get_args(Format)
 NOISE = np.random.default_rng(1).integers(0, 256, (300, 400, 3)).astype(np.uint8)
 
 
-def encoded(pixels: Any, kind: Literal["jpeg", "png", "webp"], room: int = 4 << 20) -> tuple[bytes, Lending]:
+def encoded(pixels: Any, kind: Format, room: int = 4 << 20) -> tuple[bytes, Lending]:
     work = Lending(inputs=[pixels], facts=['{"levels":[]}'], outputs=[np.zeros(room, np.uint8)])
     made = encode.do(Encode(kind, 90), work)
     assert made.facts == '{"levels":[]}'
     return bytes(work.output_bytes(0)[: made.used_bytes[0]]), work
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("colour", [False, True])
-def test_pictures(kind: Literal["jpeg", "png", "webp"], colour: bool) -> None:
+def test_pictures(kind: Format, colour: bool) -> None:
     smooth = np.linspace(0, 255, 200 * 300).reshape(200, 300).astype(np.uint8)
     pixels = np.ascontiguousarray(np.stack([smooth, smooth[::-1], smooth[:, ::-1]], axis=2)) if colour else smooth
     octets, _ = encoded(pixels, kind)
@@ -50,8 +52,35 @@ def test_announced_as_it_grows() -> None:
     assert len(work.announced) >= len(png) // (2 * encode.ANNOUNCED_BYTES)
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
-def test_too_big_for_its_buffer(kind: Literal["jpeg", "png", "webp"]) -> None:
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_large_pictures_are_announced_long_before_their_end(kind: Format, colour: bool) -> None:
+    large = np.random.default_rng(2).integers(100, 140, (1500, 2000, 3) if colour else (1500, 2000)).astype(np.uint8)
+    octets, work = encoded(large, kind, room=16 << 20)
+    assert len(work.announced) > 2
+    assert work.announced[0] < len(octets) / 2
+
+
+def test_chroma_subsampling() -> None:
+    """Of colour as JPEG and AVIF; grey has none to lose, and the other formats do not listen."""
+    asked: tuple[Subsampling, ...] = get_args(Subsampling)
+    for kind in KINDS:
+        sizes = {}
+        for subsampling in asked:
+            work = Lending(inputs=[NOISE], facts=["{}"], outputs=[np.zeros(4 << 20, np.uint8)])
+            sizes[subsampling] = encode.do(Encode(kind, 90, subsampling), work).used_bytes[0]
+            octets = bytes(work.output_bytes(0)[: sizes[subsampling]])
+            if kind == "jpeg":
+                layer = {"444": (1, 1), "422": (2, 1)}.get(subsampling, (2, 2))
+                assert Image.open(io.BytesIO(octets)).layer[0][1:3] == layer  # type: ignore[attr-defined]
+            grey = Lending(inputs=[NOISE[..., 0].copy()], facts=["{}"], outputs=[np.zeros(4 << 20, np.uint8)])
+            encode.do(Encode(kind, 90, subsampling), grey)
+        assert sizes["auto"] == sizes["420"]
+        assert (sizes["420"] < sizes["422"] < sizes["444"]) == (kind in ("jpeg", "avif"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_too_big_for_its_buffer(kind: Format) -> None:
     with pytest.raises(StepFailed) as caught:
         encoded(NOISE, kind, room=30_000)
     assert caught.value.code == "too_big"
@@ -59,7 +88,7 @@ def test_too_big_for_its_buffer(kind: Literal["jpeg", "png", "webp"]) -> None:
 
 def test_the_planned_room_is_enough_for_noise() -> None:
     for pixels in (NOISE, np.ascontiguousarray(NOISE[..., 0]), NOISE[:1, :1]):
-        for kind in ("jpeg", "png", "webp"):
+        for kind in KINDS:
             work = Lending(inputs=[pixels], facts=["{}"], outputs=[np.zeros(2 * pixels.size + 65_536, np.uint8)])
             encode.do(Encode(kind, 100), work)
 

@@ -12,7 +12,7 @@ from cgi_worker.formats.fits import walk
 from cgi_worker.steps import parse
 from cgi_worker.wire.facts import FACTS_BYTES_MAX, HEADER_BYTES_MAX, decode_facts
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.recipe import Parse
+from cgi_worker.wire.steps import Parse
 from tests.frames.make import card, empty_hdu, image_hdu, raw_card, write
 from tests.steps.lending import Lending
 

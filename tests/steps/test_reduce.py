@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from cgi_worker.formats.fits import walk
 from cgi_worker.formats.pixels import physical
-from cgi_worker.steps import reduce
+from cgi_worker.formats.rows import open_rows
+from cgi_worker.kernels import bands
+from cgi_worker.steps import bins, halve, reduce
 from cgi_worker.steps.levels import Linear, SplitLog
 from cgi_worker.steps.reduce import Reduced
 from cgi_worker.wire.facts import Hdu
-from cgi_worker.wire.recipe import BINS, Reduce
+from cgi_worker.wire.steps import BINS, Halve, Reduce
 from cgi_worker.wire.view import Region
-from tests.frames.make import BLOCK, card, cut, image_hdu, mosaic, star_field, write
+from tests.frames.make import BLOCK, card, cut, image_hdu, mosaic, star_field, write, write_gzip
 from tests.steps.lending import Lending, garbage
 
 
@@ -208,9 +210,104 @@ def test_from_a_plane_that_was_read(frames: Any) -> None:
 def test_sample_is_small_and_covers_the_region(frames: Any) -> None:
     frame = frames(np.arange(700 * 900, dtype="f4").reshape(700, 900))
     step = Reduce(frame.hdu, 0, Region(100, 50, 800, 650), 1)
-    source, swap = reduce.stored_rows(step, Lending(frame.fd), range(50, 700))
-    sample = reduce._sample(step, source, swap)
-    assert reduce.SAMPLE_PX / 4 < sample.size <= reduce.SAMPLE_PX
-    assert sample.min() == 50 * 900 + 100
-    assert sample.max() > 690 * 900
+    drawn = bins.sample(step, frame.hdu, open_rows(frame.fd, frame.hdu, 0), 650)
+    assert bins.SAMPLE_PX / 4 < drawn.size <= bins.SAMPLE_PX
+    assert drawn.min() == 50 * 900 + 100
+    assert drawn.max() > 690 * 900
     assert physical(np.array([1.0]), frame.hdu) == 1
+
+
+def run_step(step: Reduce, fd: int, shape: tuple[int, ...], *, threads: int = 1, counting: bool = True) -> Any:
+    histogram = garbage((3 if step.cfa else 1, BINS), "u8") if counting else None
+    outputs: list[NDArray[Any] | None] = [garbage(shape, "f4"), histogram]
+    work = Lending(fd, threads, outputs=outputs)
+    made = reduce.do(step, work)
+    return work.output_array(0), msgspec.json.decode(made.facts, type=Reduced)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "i4", "f4", "f8"])
+def test_sigma_and_full_pixels(frames: Any, kind: str) -> None:
+    pixels = (np.random.default_rng(5).normal(100, 20, (50, 61))).clip(0, 255).astype(kind)
+    pixels[7, 9:12] = 255 if pixels.dtype.kind == "f" else np.iinfo(kind).max
+    (found,) = frames(pixels).reduce(4)[2].channels
+    assert found.sigma == pytest.approx(float(pixels.astype("f8").std()), rel=1e-6)
+    assert found.saturated == (0 if pixels.dtype.kind == "f" else 3)
+    frame = frames(pixels)
+    hdu = msgspec.structs.replace(frame.hdu, saturate=120.0)
+    step = Reduce(hdu, 0, Region(0, 0, 61, 50), 4)
+    (found,) = run_step(step, frame.fd, (1, 13, 16))[1].channels
+    assert found.saturated == int((pixels >= 120).sum())
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_constant_frames_have_no_spread(frames: Any, kind: str) -> None:
+    (found,) = frames(np.full((9, 11), 7, kind)).reduce(2)[2].channels
+    assert found.sigma == 0
+
+
+@pytest.mark.parametrize("kind", ["i2", "f4"])
+def test_highest_pixels_in_data_units(frames: Any, kind: str) -> None:
+    pixels = (star_field(20, 30) // 300).astype(kind)
+    frame = frames(pixels, [card("BSCALE", -2.0), card("BZERO", 7.0)])
+    values = 7.0 - 2.0 * pixels.astype("f8")
+    step = Reduce(frame.hdu, 0, Region(0, 0, 30, 20), 4, pool="max", counted=True)
+    plane, _ = run_step(step, frame.fd, (2, 5, 8))
+    assert np.array_equal(plane[0, :, :7], values[:, :28].reshape(5, 4, 7, 4).max((1, 3)).astype("f4"))
+    assert np.array_equal(plane[1, 0], [16] * 7 + [8])
+
+
+@pytest.mark.parametrize("kind", ["u2", "f4"])
+def test_a_coarse_picture_says_so(frames: Any, kind: str) -> None:
+    pixels = star_field(22, 30).astype(kind)
+    frame = frames(pixels)
+    step = Reduce(frame.hdu, 0, Region(0, 0, 30, 22), 5, taken=2)
+    plane, facts = run_step(step, frame.fd, (1, 5, 6))
+    assert (facts.rows_read, facts.rows_all) == (10, 22)
+    assert (facts.channels[0].good, facts.channels[0].bad) == (300, 0)
+    np.testing.assert_allclose(plane[0, 1, 2], pixels[5:7, 10:15].mean(), rtol=1e-6)
+    whole = run_step(msgspec.structs.replace(step, taken=0), frame.fd, (1, 5, 6))[1]
+    assert (whole.rows_read, whole.rows_all) == (22, 22)
+
+
+def test_the_histogram_may_have_no_place(frames: Any) -> None:
+    frame = frames(star_field(20, 30))
+    step = Reduce(frame.hdu, 0, Region(0, 0, 30, 20), 2)
+    plane, facts = run_step(step, frame.fd, (1, 10, 15), counting=False)
+    assert facts.channels == ()
+    assert np.array_equal(plane, run_step(step, frame.fd, (1, 10, 15))[0])
+
+
+@pytest.mark.parametrize("kind", ["u2", "f4"])
+@pytest.mark.parametrize("cards", [[], [card("BAYERPAT", "RGGB")]])
+def test_from_a_stream(tmp_path: Path, frames: Any, monkeypatch: pytest.MonkeyPatch, kind: str, cards: Any) -> None:
+    """Inflated forward, once; whatever the factor and the threads, the histogram is laid the same."""
+    monkeypatch.setattr(reduce, "BAND_PX", 500)
+    monkeypatch.setattr(bands, "BAND_PX", 500)
+    pixels = star_field(67, 50).astype(kind)
+    plain = frames(pixels, cards)
+    write_gzip(tmp_path / "a.fits.gz", image_hdu(pixels, cards=cards))
+    fd = os.open(tmp_path / "a.fits.gz", os.O_RDONLY)
+    hdu = walk(fd).facts.hdus[0]
+    assert open_rows(fd, hdu, 0).in_order
+    told = set()
+    for factor in (1, 2, 6):
+        shape = (3 if cards else 1, -(-67 // factor), -(-50 // factor))
+        step = Reduce(hdu, 0, Region(0, 0, 50, 67), factor, hdu.cfa)
+        plane, facts = run_step(step, fd, shape, threads=3)
+        told.add(facts.channels)
+        again = run_step(msgspec.structs.replace(step, hdu=plain.hdu), plain.fd, shape)
+        assert np.array_equal(plane, again[0])
+        assert [each.sigma for each in facts.channels] == pytest.approx([each.sigma for each in again[1].channels])
+    assert len(told) == 1
+    os.close(fd)
+
+
+def test_halving_keeps_channels_apart() -> None:
+    level = np.arange(2 * 3 * 5 * 4, dtype="f4").reshape(6, 5, 4)
+    level[3:] = 1
+    work = Lending(inputs=[level], outputs=[garbage((6, 3, 2), "f4")])
+    made = halve.do(Halve(), work)
+    out = work.output_array(0)
+    assert made.used_bytes == (out.nbytes,)
+    assert np.array_equal(out[:3, :2], level[:3, :4].reshape(3, 2, 2, 2, 2).mean((2, 4)))
+    assert np.array_equal(out[3:], np.broadcast_to([[[4.0], [4.0], [2.0]]], (3, 3, 2)))

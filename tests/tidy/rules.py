@@ -14,7 +14,7 @@ POSITIONAL_MAX: Final = 4
 
 IMGD_FLOORS: Final = {"core": 1, "engine": 2, "events": 2, "access": 2, "batch": 2, "web": 3}
 IMGD_TOP: Final = {"daemon", "cli"}  # Floor 4; every other module directly in imgd/ is floor 0.
-WORKER_FLOORS: Final = {"wire": 0, "kernels": 0, "formats": 1, "steps": 2}  # Modules directly in cgi_worker/: 3.
+WORKER_FLOORS: Final = {"wire": 0, "kernels": 0, "formats": 1, "steps": 2, "answers": 3}  # Directly in it: 4.
 PURE: Final = ("imgd/core/", "cgi_worker/wire/", "cgi_worker/kernels/")
 NOT_FOR_DAEMON: Final = {"numpy", "numba", "fitsio", "PIL", "astropy"}
 NOT_FOR_WORKER: Final = {"imgd", "trio", "trio_websocket", "hypercorn", "fastapi", "starlette"}
@@ -202,7 +202,7 @@ def _floor(dotted: str) -> tuple[int, str]:
     if first in floors:
         return floors[first], f"{top}.{first}"
     if top == "cgi_worker":
-        return 3, top
+        return 4, top
     return (4, "imgd, floor 4") if first in IMGD_TOP else (0, "imgd, floor 0")
 
 

@@ -11,6 +11,7 @@ import trio
 from PIL import Image
 
 from cgi_worker.wire.view import View
+from cgi_worker.wire.wanted import Wanted, media_type_of
 from imgd.access.roots import Roots
 from imgd.config import Settings
 from imgd.core.sessions import Sessions
@@ -70,21 +71,21 @@ class MemoryEngine:
     """Does as its script says, and notes who asked for what, who is being served and who was cancelled."""
 
     script: Script = field(default_factory=Script)
-    asked: list[tuple[View | str, Asker]] = field(default_factory=list)
+    asked: list[tuple[Wanted | str, Asker]] = field(default_factory=list)
     qualified: int = 0
     inside: int = 0
     cancelled: int = 0
     changed: trio.Event = field(default_factory=trio.Event)
 
-    async def qualify(self, view: View, asker: Asker) -> Qualified:
+    async def qualify(self, wanted: Wanted, asker: Asker) -> Qualified:
         self.qualified += 1
         if self.script.fail_before:
             raise self.script.fail_before
         return Qualified(self.script.etag, "image/jpeg")
 
     @asynccontextmanager
-    async def render(self, view: View, asker: Asker) -> AsyncIterator[Answer]:
-        async with self._serve(view, asker, "image/jpeg") as answer:
+    async def render(self, wanted: Wanted, asker: Asker) -> AsyncIterator[Answer]:
+        async with self._serve(wanted, asker, media_type_of(wanted)) as answer:
             yield answer
 
     @asynccontextmanager
@@ -93,7 +94,7 @@ class MemoryEngine:
             yield answer
 
     @asynccontextmanager
-    async def _serve(self, what: View | str, asker: Asker, media_type: str) -> AsyncIterator[Answer]:
+    async def _serve(self, what: Wanted | str, asker: Asker, media_type: str) -> AsyncIterator[Answer]:
         self.asked.append((what, asker))
         self.inside += 1
         self._tell()
@@ -130,7 +131,9 @@ class PictureEngine(MemoryEngine):
     """Answers with a real picture: a gradient of the size asked for."""
 
     @asynccontextmanager
-    async def render(self, view: View, asker: Asker) -> AsyncIterator[Answer]:
+    async def render(self, wanted: Wanted, asker: Asker) -> AsyncIterator[Answer]:
+        assert isinstance(wanted, View)
+        view = wanted
         side = (view.size.width_px or 1200, view.size.height_px or 1200)
         gradient = Image.linear_gradient("L").rotate(len(view.frame) * 20).resize(side)
         file = io.BytesIO()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from imgd.web.images import BY_PATH
 from imgd.web.pages import load_pages
 from tests.web.rig import MemoryEngine, Script, get, made
 
@@ -91,7 +92,9 @@ async def test_metrics_follow_the_records(tmp_path: Path) -> None:
 async def test_the_description_has_all_endpoints(tmp_path: Path) -> None:
     with made(tmp_path, MemoryEngine()) as served:
         document = json.loads((await get(served.app, "/openapi.json")).body)
-    assert set(document["paths"]) == {"/img", "/frame/{frame}", "/live", "/frames", "/healthz", "/readyz", "/metrics"}
+    assert set(document["paths"]) == {
+        "/img", "/frame/{frame}", "/live", "/frames", "/healthz", "/readyz", "/metrics", *BY_PATH,
+    }  # fmt: skip
     parameters = {each["name"] for each in document["paths"]["/frames"]["get"]["parameters"]}
     assert parameters == {"dir", "order", "limit", "after"}
     references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from cgi_worker.wire import view
+from cgi_worker.wire.question import QUESTIONS, Pixel, Sky
+from cgi_worker.wire.tiles import TileView
 from imgd.core.sessions import Wanted
 from imgd.errors import BadFrame, Busy, NoSuchFrame, NotYours, PlanTooBig, WorkerTimedOut
-from imgd.web.describe import PICTURE_PARAMETERS
+from imgd.web.describe import PICTURE_PARAMETERS, QUESTION_PARAMETERS, TILE_PARAMETERS
 from tests.web.rig import MemoryEngine, Script, get, made
 
 LOOK = "/img?frame=night/a.fits"
@@ -158,3 +160,43 @@ async def test_levels_fit_into_a_header(tmp_path: Path, facts: str, header: str 
 
 def test_all_parameters_are_described() -> None:
     assert set(PICTURE_PARAMETERS) == {*view.PARAMETERS, "u"}
+    assert set(TILE_PARAMETERS) == {*view.PARAMETERS, "level", "x", "y"} - {"region", "size", "exact"}
+    for name, (_, readers, _) in QUESTIONS.items():
+        assert set(QUESTION_PARAMETERS[name]) == {"frame", "hdu", "plane", *readers}
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        ("/pixel?frame=night/a&x=3&y=4", Pixel(frame="night/a", x=3, y=4)),
+        ("/wcs?frame=night/a&sky=10,-5", Sky(frame="night/a", sky=(10.0, -5.0))),
+        ("/tile?frame=night/a&level=2&x=1&y=0&quality=7", TileView(view.View("night/a", quality=7), 2, 1, 0)),
+        (
+            "/thumbnail?frame=night/a&side=64",
+            view.View("night/a", size=view.Size(64, 64), exact=False, quality=view.THUMBNAIL_QUALITY),
+        ),
+    ],
+)
+async def test_each_path_asks_for_what_it_is_called(tmp_path: Path, target: str, wanted: object) -> None:
+    engine = MemoryEngine()
+    with made(tmp_path, engine) as served:
+        reply = await get(served.app, target)
+        same = await get(served.app, target, ("if-none-match", '"e1"'))
+        refused = await get(served.app, target + "&more=1")
+    assert (reply.status, reply.body, same.status) == (200, b"picture", 304)
+    assert [what for what, _ in engine.asked] == [wanted]
+    assert (refused.status, json.loads(refused.body)["parameter"]) == (400, "more")
+
+
+@pytest.mark.parametrize("name", sorted(QUESTIONS))
+async def test_a_question_without_a_frame_is_refused(tmp_path: Path, name: str) -> None:
+    with made(tmp_path, MemoryEngine()) as served:
+        reply = await get(served.app, f"/{name}")
+    assert (reply.status, json.loads(reply.body)["parameter"]) == (400, "frame")
+
+
+async def test_an_export_has_a_name_to_be_saved_under(tmp_path: Path) -> None:
+    with made(tmp_path, MemoryEngine()) as served:
+        reply = await get(served.app, "/export?frame=night/M%2031%22%0d.fits.fz&format=npy")
+    assert reply.headers["content-disposition"] == 'attachment; filename="M_31__-cutout.npy"'
+    assert reply.headers["content-type"] == "application/octet-stream"

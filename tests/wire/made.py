@@ -7,16 +7,22 @@ from hypothesis import strategies as st
 
 from cgi_worker.wire import packets as p
 from cgi_worker.wire.facts import Hdu
-from cgi_worker.wire.recipe import Buffer, Deliver, Encode, Parse, Read, Reduce, Stage, Tone
+from cgi_worker.wire.grammar import COORDINATE_MAX
+from cgi_worker.wire.maps import COLOUR_MAPS
+from cgi_worker.wire.question import Pixel, Shape, Sky
+from cgi_worker.wire.steps import Buffer, Deliver, Encode, Halve, Measure, Parse, Read, Reduce, Stage, Tile, Tone
 from cgi_worker.wire.view import (
-    COORDINATE_MAX,
+    MOSAIC,
     SIDE_PX_MAX,
     AutoLevels,
     Cut,
+    PerChannel,
+    Place,
     Quantiles,
     Region,
     Size,
     View,
+    Zscale,
 )
 
 whole = st.integers(-(2**63), 2**63 - 1)
@@ -37,7 +43,7 @@ hdus = st.builds(
     bzero=number,
     blank=st.none() | whole,
     cfa=st.none() | st.sampled_from(["RGGB", "GBRG"]),
-    top_down=st.booleans(),
+    top_down=st.none() | st.booleans(),
     reason=st.none() | text,
 )
 regions = st.builds(
@@ -47,17 +53,36 @@ regions = st.builds(
     st.integers(1, COORDINATE_MAX),
     st.integers(1, COORDINATE_MAX),
 )
+quantiles = st.tuples(st.floats(0, 1), st.floats(0, 1)).filter(lambda q: q[0] < q[1]).map(lambda q: Quantiles(*q))
+cuts = st.tuples(number, number).filter(lambda c: c[0] < c[1]).map(lambda c: Cut(*c))
 levels = st.one_of(
     st.builds(AutoLevels),
-    st.tuples(st.floats(0, 1), st.floats(0, 1)).filter(lambda q: q[0] < q[1]).map(lambda q: Quantiles(*q)),
-    st.tuples(number, number).filter(lambda c: c[0] < c[1]).map(lambda c: Cut(*c)),
+    st.builds(Zscale),
+    quantiles,
+    cuts,
+    st.builds(PerChannel, quantiles, quantiles, quantiles),
+    st.builds(PerChannel, cuts, cuts, cuts),
 )
+mids = st.floats(0.0001, 0.9999)
+colours = st.none() | st.integers(0, 0xFFFFFF)
+places = st.builds(Place, st.integers(0, 99_999), st.integers(0, COORDINATE_MAX))
+questions = st.one_of(
+    st.builds(Pixel, frame=text, x=whole, y=whole),
+    st.builds(Shape, frame=text, shape=st.sampled_from(["rect", "circle"]), numbers=st.lists(number).map(tuple)),
+    st.builds(Sky, frame=text, at=st.none() | st.tuples(number, number)),
+)
+reduces = st.builds(Reduce, hdus, whole, regions, whole, st.none() | text)
+tones = st.builds(Tone, side, side, levels, st.none() | number)
+encodes = st.builds(Encode, st.sampled_from(["jpeg", "png", "webp", "avif"]), st.integers(1, 100))
 steps = st.one_of(
     st.just(Parse()),
     st.builds(Read, hdus, whole),
-    st.builds(Reduce, hdus, whole, regions, whole, st.none() | text),
-    st.builds(Tone, side, side, levels, st.none() | number),
-    st.builds(Encode, st.sampled_from(["jpeg", "png", "webp"]), st.integers(1, 100)),
+    reduces,
+    st.just(Halve()),
+    tones,
+    encodes,
+    st.builds(Tile, reduces.map(lambda one: (one,)), regions, st.sampled_from(["file", "level"]), tones, encodes),
+    st.builds(Measure, questions, hdus, st.lists(hdus, max_size=2).map(tuple)),
     st.builds(Deliver, text),
 )
 indices = st.lists(st.integers(-1, 9), max_size=3).map(tuple)
@@ -95,19 +120,37 @@ BY_TYPE: dict[type[Any], st.SearchStrategy[Any]] = {
 }
 frames = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
 sizes = st.builds(Size, st.none() | side, st.none() | side)
-views = st.builds(
-    View,
-    frame=frames,
-    hdu=st.none() | st.integers(0, 99_999),
-    plane=st.integers(0, COORDINATE_MAX),
+_looks: dict[str, st.SearchStrategy[Any]] = dict(
     region=st.none() | regions,
     size=sizes,
     levels=levels,
-    mid=st.none() | st.floats(0.0001, 0.9999),
-    stretch=st.sampled_from(["linear", "sqrt", "log", "asinh", "mtf"]),
+    pool=st.sampled_from(["mean", "max"]),
+    mid=st.none() | mids | st.tuples(mids, mids, mids),
+    stretch=st.sampled_from(["linear", "sqrt", "log", "asinh", "power", "mtf"]),
+    power=st.floats(0.05, 20),
+    link=st.booleans(),
+    neutral=st.booleans(),
     invert=st.booleans(),
-    color=st.sampled_from(["auto", "mono", "bayer"]),
+    map=st.sampled_from(["", *COLOUR_MAPS]),
+    bad=colours,
+    under=colours,
+    over=colours,
+    rows=st.sampled_from(["auto", "up", "down"]),
     flip=st.sampled_from(["none", "h", "v", "hv"]),
-    format=st.sampled_from(["jpeg", "png"]),
+    turn=st.sampled_from([0, 90, 180, 270]),
+    exact=st.booleans(),
+    format=st.sampled_from(["jpeg", "png", "avif"]),
     quality=st.integers(1, 100),
+    subsampling=st.sampled_from(["auto", "444", "422", "420"]),
+)
+views = st.one_of(
+    st.builds(
+        View,
+        frame=frames,
+        hdu=st.none() | st.just(MOSAIC) | st.integers(0, 99_999),
+        plane=st.integers(0, COORDINATE_MAX),
+        color=st.sampled_from(["auto", "mono", "bayer", "rgb"]),
+        **_looks,
+    ),
+    st.builds(View, frame=frames, rgb=st.tuples(places, places, places), **_looks),
 )

@@ -8,21 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgi_worker.wire.facts import Facts, Hdu, Source
-from cgi_worker.wire.recipe import (
-    BINS,
-    FACTOR_MAX,
-    Encode,
-    Parse,
-    Read,
-    Recipe,
-    Reduce,
-    Tone,
-    delivered,
-    parse_recipe,
-    picture_recipe,
-)
-from cgi_worker.wire.view import Cut, Quantiles, Region, Size, View, ViewError
+from cgi_worker.wire.facts import Facts, Hdu, Part, Source
+from cgi_worker.wire.grammar import ViewError
+from cgi_worker.wire.recipe import FACTOR_MAX, delivered, parse_recipe, picture_recipe
+from cgi_worker.wire.steps import BINS, Encode, Parse, Read, Recipe, Reduce, Tone
+from cgi_worker.wire.view import MOSAIC, Cut, PerChannel, Place, Quantiles, Region, Size, View, Zscale
 from tests.wire.made import sizes
 
 S = TypeVar("S")
@@ -35,6 +25,20 @@ PACKED = Hdu(2, "", "compressed", (1000, 3000), "i4")
 TABLE = Hdu(3, "", "table", reason="a table has no picture")
 FACTS = Facts("fits", (MONO, CUBE, PACKED, TABLE), 0)
 BAYER_FACTS = Facts("fits", (BAYER,), 0)
+RGB_FACTS = Facts("fits", (Hdu(0, "", "image", (3, 100, 200), "i2", 2880, rgb=True),), 0)
+HALF = Hdu(0, "", "image", (100, 50), "i2")
+MOSAIC_FACTS = Facts(
+    "fits",
+    (
+        HALF,
+        msgspec.structs.replace(HALF, index=1),
+        Hdu(
+            MOSAIC, "MOSAIC", "mosaic", (100, 100), "f4", rows=100,
+            parts=(Part(0, 0, 0, 50, 100, 0, 0), Part(1, 0, 0, 50, 100, 50, 0)),
+        ),
+    ),
+    MOSAIC,
+)  # fmt: skip
 VIEW = View("a/b")
 
 
@@ -100,7 +104,10 @@ def test_each_buffer_is_written_once_before_it_is_read_and_large_enough(
     assert tone.height_px <= (size.height_px or shape[0])
     histogram = next(buffer for buffer in recipe.buffers if buffer.dtype == "u8")
     assert histogram.shape == (channels, BINS)
-    assert any(isinstance(stage.step, Read) for stage in recipe.stages) == packed
+    assert not any(isinstance(stage.step, Read) for stage in recipe.stages)
+    part = recipe_of(Facts("fits", (hdu,), 0), size=size, color=color, region=Region(0, 0, 1, 1))
+    streamed = packed and shape != (1, 1)
+    assert any(isinstance(stage.step, Read) for stage in part.stages) == streamed
 
 
 def test_the_box_is_filled_and_the_aspect_kept() -> None:
@@ -152,7 +159,9 @@ def test_what_the_frame_does_not_have_is_refused_by_name() -> None:
 DIFFERENT: list[dict[str, Any]] = [
     {"hdu": 1}, {"hdu": 1, "plane": 1}, {"region": Region(0, 0, 10, 10)}, {"size": Size(100)},
     {"levels": Quantiles(0, 1)}, {"levels": Cut(0, 1)}, {"mid": 0.3}, {"stretch": "log"}, {"invert": True},
-    {"flip": "h"}, {"format": "png"}, {"quality": 84},
+    {"flip": "h"}, {"format": "png"}, {"quality": 84}, {"levels": Zscale()}, {"pool": "max"}, {"turn": 90},
+    {"turn": 270}, {"map": "viridis"}, {"bad": 0xFF0000}, {"under": 1}, {"over": 1}, {"subsampling": "444"},
+    {"stretch": "power"}, {"stretch": "power", "power": 3.0}, {"rgb": (Place(0), Place(0), Place(2))},
 ]  # fmt: skip
 
 
@@ -164,6 +173,8 @@ def test_equal_views_have_equal_keys_and_different_pictures_different_ones() -> 
     assert len(keys) == len(DIFFERENT) + 1
     assert key(recipe_of()) in keys
     assert key(recipe_of(BAYER_FACTS)) != key(recipe_of(BAYER_FACTS, color="mono"))
+    # What has no effect on this frame makes no other picture.
+    assert key(recipe_of(link=True, neutral=True, power=7.0, exact=False, rows="up")) == key(recipe_of())
     # Named or chosen by default, the same HDU is the same picture, as is a box of the same effect.
     assert key(recipe_of(hdu=0, size=Size(1200))) == key(recipe_of())
     assert key(recipe_of(frame="another/name")) == key(recipe_of())
@@ -176,12 +187,91 @@ def test_another_source_has_no_key_in_common(other: Source) -> None:
 
 
 def test_other_levels_share_the_plane_and_the_histogram() -> None:
-    one, two = recipe_of(), recipe_of(levels=Cut(0, 1), format="png")
+    one, two = recipe_of(), recipe_of(levels=Quantiles(0, 1), format="png")
     assert [b.key for b in one.buffers[:2]] == [b.key for b in two.buffers[:2]]
     assert {b.key for b in one.buffers[2:]}.isdisjoint(b.key for b in two.buffers[2:])
     zoomed = recipe_of(size=Size(100))
     assert zoomed.buffers[0].key != one.buffers[0].key
     assert zoomed.buffers[1].key == one.buffers[1].key
+
+
+def test_levels_that_are_given_need_no_histogram() -> None:
+    for fields in ({"levels": Cut(0, 1)}, {"levels": Cut(0, 1), "mid": 0.2, "stretch": "log"}):
+        recipe = recipe_of(**fields)
+        assert not step(recipe, Tone).counted
+        assert [len(stage.outputs) for stage in recipe.stages] == [1, 1, 1]
+    assert step(recipe_of(levels=Cut(0, 1), mid=None, stretch="mtf"), Tone).mid == 0.5
+    assert step(recipe_of(RGB_FACTS, levels=Cut(0, 1), neutral=True), Tone).counted
+
+
+def test_three_planes_are_a_colour_picture_when_they_are_meant_as_one() -> None:
+    recipe = recipe_of(RGB_FACTS)
+    reduces = [stage for stage in recipe.stages if isinstance(stage.step, Reduce)]
+    assert [stage.step.plane for stage in reduces if isinstance(stage.step, Reduce)] == [0, 1, 2]
+    tone = next(stage for stage in recipe.stages if isinstance(stage.step, Tone))
+    assert tone.inputs == (*(stage.outputs[0] for stage in reduces), *(stage.outputs[1] for stage in reduces))
+    assert recipe.buffers[tone.outputs[0]].shape[-1] == 3
+    mono = recipe_of(RGB_FACTS, color="mono", plane=1)
+    assert mono.buffers[0] == recipe.buffers[reduces[1].outputs[0]]  # One plane serves both.
+    assert len(recipe_of(RGB_FACTS, plane=2).stages) == 3
+    assert step(recipe_of(RGB_FACTS, link=True), Tone).link
+    assert not step(recipe_of(link=True), Tone).link
+    refused("color", color="rgb")
+    refused("map", RGB_FACTS, map="hot")
+    refused("levels", levels=PerChannel(Cut(0, 1), Cut(0, 1), Cut(0, 1)))
+    refused("mid", mid=(0.1, 0.2, 0.3))
+
+
+def test_chosen_planes_are_a_colour_picture_if_they_have_one_size() -> None:
+    recipe = recipe_of(rgb=(Place(1, 9), Place(1, 0), Place(1, 3)))
+    assert [stage.step.plane for stage in recipe.stages if isinstance(stage.step, Reduce)] == [9, 0, 3]
+    refused("rgb", rgb=(Place(0), Place(1), Place(2)))
+    refused("hdu", rgb=(Place(0), Place(9), Place(2)))
+    refused("plane", rgb=(Place(0), Place(0, 1), Place(2)))
+
+
+def test_maxima_are_a_block_a_pixel() -> None:
+    recipe = recipe_of(pool="max", size=Size(1000, 1000))
+    assert (step(recipe, Reduce).factor, step(recipe, Tone).width_px) == (3, 1000)
+    recipe = recipe_of(pool="max", size=Size(900))
+    assert (step(recipe, Reduce).factor, step(recipe, Tone).width_px, step(recipe, Tone).height_px) == (4, 750, 250)
+    assert recipe.buffers[0].shape == (1, 250, 750)
+    assert step(recipe_of(BAYER_FACTS, pool="max", size=Size(1000)), Reduce).factor == 4
+    assert step(recipe_of(pool="max", size=Size(9000)), Reduce).factor == 1
+    refused("size", Facts("fits", (Hdu(0, "", "image", (1, 2**30), "u1"),), 0), pool="max")
+
+
+def test_a_turned_picture_fits_the_box_as_it_is_seen() -> None:
+    recipe = recipe_of(turn=90, size=Size(200, 900))
+    assert (step(recipe, Tone).width_px, step(recipe, Tone).height_px) == (600, 200)
+    assert recipe.buffers[-2].shape == (600, 200)
+    assert recipe_of(turn=180, size=Size(200, 900)).buffers[-2].shape == (67, 200)
+
+
+def test_colours_make_a_grey_picture_a_coloured_one() -> None:
+    for fields in ({"map": "hot"}, {"bad": 0xFF0000}, {"under": 0x0000FF}, {"over": 0x010000}):
+        assert recipe_of(**fields).buffers[-2].shape == (400, 1200, 3)
+    assert recipe_of(bad=0x808080, over=0).buffers[-2].shape == (400, 1200)
+
+
+def test_some_rows_of_a_huge_plane_will_do_for_who_says_so() -> None:
+    huge = Facts("fits", (Hdu(0, "", "image", (32_768, 32_768), "i2"),), 0)
+    taken = step(recipe_of(huge, exact=False), Reduce)
+    assert (taken.factor, taken.taken) == (27, 1)
+    assert step(recipe_of(huge), Reduce).taken == 0
+    assert step(recipe_of(exact=False), Reduce).taken == 0
+    assert step(recipe_of(huge, exact=False, size=Size()), Reduce).taken == 0
+    assert {b.key for b in recipe_of(huge).buffers}.isdisjoint(b.key for b in recipe_of(huge, exact=False).buffers)
+    bayer = Facts("fits", (msgspec.structs.replace(huge.hdus[0], cfa="RGGB"),), 0)
+    assert step(recipe_of(bayer, exact=False), Reduce).taken == 2
+
+
+def test_a_mosaic_is_made_of_its_parts() -> None:
+    recipe = recipe_of(MOSAIC_FACTS)
+    assert step(recipe, Reduce).parts == MOSAIC_FACTS.hdus[:2]
+    assert step(recipe_of(MOSAIC_FACTS, hdu=1), Reduce).parts == ()
+    refused("hdu", hdu=MOSAIC)
+    refused("hdu", msgspec.structs.replace(MOSAIC_FACTS, hdus=MOSAIC_FACTS.hdus[1:]))
 
 
 def test_delivery_reads_the_result_and_writes_nothing() -> None:

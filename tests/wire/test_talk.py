@@ -19,7 +19,7 @@ from cgi_worker.wire.packets import (
     Todo,
     WireError,
 )
-from cgi_worker.wire.recipe import Buffer, Deliver, Encode, Parse, Stage
+from cgi_worker.wire.steps import Buffer, Deliver, Encode, Parse, Stage
 from cgi_worker.wire.talk import Talk
 
 HELLO = Hello(VERSION, 100)

@@ -6,16 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.view import (
     AUTO_SIZE,
+    MOSAIC,
     PARAMETERS,
     AutoLevels,
     Cut,
+    PerChannel,
+    Place,
     Quantiles,
     Region,
     Size,
     View,
-    ViewError,
+    Zscale,
+    thumbnail_from_pairs,
     view_from_pairs,
     view_pairs,
 )
@@ -68,6 +73,26 @@ def test_a_frame_alone_has_defaults() -> None:
         ("flip", "hv", "flip", "hv"),
         ("format", "webp", "format", "webp"),
         ("quality", "100", "quality", 100),
+        ("hdu", "mosaic", "hdu", MOSAIC),
+        ("rgb", "1:2,3,4:5", "rgb", (Place(1, 2), Place(3), Place(4, 5))),
+        ("pool", "max", "pool", "max"),
+        ("levels", "zscale", "levels", Zscale()),
+        ("levels", "0,1,0.1,1,0.2,1", "levels", PerChannel(Quantiles(0, 1), Quantiles(0.1, 1), Quantiles(0.2, 1))),
+        ("cut", "0,1,0,2,0,3", "levels", PerChannel(Cut(0, 1), Cut(0, 2), Cut(0, 3))),
+        ("mid", "0.1,0.2,0.3", "mid", (0.1, 0.2, 0.3)),
+        ("stretch", "power", "stretch", "power"),
+        ("power", "0.05", "power", 0.05),
+        ("link", "1", "link", True),
+        ("neutral", "true", "neutral", True),
+        ("map", "inferno", "map", "inferno"),
+        ("bad", "red", "bad", 0xFF0000),
+        ("under", "00fF7f", "under", 0x00FF7F),
+        ("over", "none", "over", None),
+        ("rows", "down", "rows", "down"),
+        ("turn", "270", "turn", 270),
+        ("exact", "0", "exact", False),
+        ("format", "avif", "format", "avif"),
+        ("subsampling", "444", "subsampling", "444"),
     ],
 )
 def test_each_parameter_is_read(name: str, text: str, field: str, value: object) -> None:
@@ -90,9 +115,21 @@ def test_each_parameter_is_read(name: str, text: str, field: str, value: object)
             for text in ("", "auto", "1", "2,1", "1,1", "nan,1", "-inf,1", "1_0,20", "a,b", "0," + "1" * 41)
         ],
         *[("mid", text) for text in ("", "0", "1", "0.00009", "nan", "inf", "half")],
-        *[("stretch", text) for text in ("", "Linear", "power")],
+        *[("stretch", text) for text in ("", "Linear", "pow")],
+        *[("hdu", text) for text in ("MOSAIC", "mosaic ")],
+        *[("rgb", text) for text in ("", "1,2", "1,2,3,4", "1:,2,3", "1:a,2,3", "-1,0,0", "mosaic,0,0", "1:0:0,1,1")],
+        *[("pool", text) for text in ("", "min", "Max")],
+        *[("levels", text) for text in ("0,1,0,1", "0,1,0,1,1,0", "0,1,0,1,0,1,0,1", "zScale")],
+        *[("mid", text) for text in ("0.5,0.5", "0.5,0.5,0", "0.5,0.5,0.5,0.5")],
+        *[("power", text) for text in ("", "0", "0.01", "21", "nan")],
+        *[(flag, text) for flag in ("link", "neutral", "exact") for text in ("", "2", "on")],
+        *[("map", text) for text in ("Viridis", "gray", "matlab:hot")],
+        *[(mark, text) for mark in ("bad", "under", "over") for text in ("", "#ff0000", "fff", "gggggg", "+12345")],
+        *[("rows", text) for text in ("", "top")],
+        *[("turn", text) for text in ("", "45", "360", "-90", "090")],
+        *[("subsampling", text) for text in ("", "411", "4:2:0")],
         *[("invert", text) for text in ("", "2", "yes", "True")],
-        *[("color", text) for text in ("", "rgb")],
+        *[("color", text) for text in ("", "RGB")],
         *[("flip", text) for text in ("", "vh", "both")],
         *[("format", text) for text in ("", "jpg", "gif", "JPEG")],
         *[("quality", text) for text in ("", "0", "101", "-5", "best")],
@@ -121,6 +158,8 @@ def test_a_view_without_a_frame_is_refused() -> None:
 VALUES = {
     "frame": "a/b", "hdu": "1", "plane": "1", "region": "0,0,1,1", "size": "max", "levels": "0,1", "cut": "0,1",
     "mid": "0.5", "stretch": "log", "invert": "1", "color": "mono", "flip": "h", "format": "png", "quality": "9",
+    "rgb": "1,2,3", "pool": "max", "power": "2.5", "link": "1", "neutral": "1", "map": "hot", "bad": "red",
+    "under": "0000ff", "over": "none", "rows": "down", "turn": "90", "exact": "0", "subsampling": "420",
 }  # fmt: skip
 
 
@@ -152,6 +191,22 @@ def test_a_webp_is_not_asked_to_be_wider_than_it_can(size: str) -> None:
         read(("format", "webp"), ("size", size))
     assert refusal.value.parameter == "size"
     read(("format", "webp"), ("size", "16383,16383"))
+
+
+@pytest.mark.parametrize("other", [("hdu", "1"), ("plane", "1"), ("color", "mono"), ("color", "bayer")])
+def test_three_planes_are_named_by_themselves(other: tuple[str, str]) -> None:
+    with pytest.raises(ViewError) as refusal:
+        read(("rgb", "1,2,3"), other)
+    assert refusal.value.parameter == "rgb"
+
+
+def test_a_thumbnail_is_a_small_view() -> None:
+    view = thumbnail_from_pairs([FRAME, ("hdu", "2"), ("side", "64")])
+    assert (view.frame, view.hdu, view.size, view.exact) == (FRAME[1], 2, Size(64, 64), False)
+    for wrong in ("size", "quality", "side"):
+        with pytest.raises(ViewError) as refusal:
+            thumbnail_from_pairs([FRAME, (wrong, "5000")])
+        assert refusal.value.parameter == wrong
 
 
 @given(st.lists(st.tuples(st.sampled_from([*PARAMETERS, "u"]), st.text(max_size=12)), max_size=6))

@@ -48,17 +48,17 @@ function ask(message) {
 
 let loading = null; // The AbortController of the picture on its way; aborting it ends the work for it.
 
-async function load() {
+async function load(exact = 0) { // Of a huge frame a coarse picture comes first.
   loading?.abort();
   const mine = (loading = new AbortController());
   const stage = at("stage");
   const ratio = window.devicePixelRatio || 1;
   shown.box = boxOf(stage, ratio);
   stage.classList.add("busy");
-  stage.classList.remove("loaded");
+  if (!exact) stage.classList.remove("loaded");
   try {
     // A query string, not an object: `ref` is percent-encoded, so that names that are no text survive.
-    const view = `frame=${shown.ref}&size=${shown.box}&color=auto&levels=auto`;
+    const view = `frame=${shown.ref}&size=${shown.box}&color=auto&levels=auto&exact=${exact}`;
     const reply = await ask({ op: "src", view, runner: "main" });
     if (mine.signal.aborted || reply === null) return;
     if (reply.op === "error") return say(reply.title, reply.detail);
@@ -66,7 +66,9 @@ async function load() {
     if (!answer.ok) return await explain(answer, mine);
     const url = URL.createObjectURL(await answer.blob());
     await put(url, ratio, mine);
-    at("levels").textContent = levelsText(answer.headers.get("x-imgd-levels"));
+    const facts = factsOf(answer);
+    at("levels").textContent = levelsText(facts);
+    if (facts.coarse && !exact) load(1);
   } catch (error) {
     if (error.name !== "AbortError") say("The picture did not arrive", "", true);
   } finally {
@@ -109,14 +111,18 @@ function say(title, detail = "") {
   words.classList.toggle("wrong", Boolean(title));
 }
 
-function levelsText(header) {
+function factsOf(answer) {
   try {
-    const { levels } = JSON.parse(header);
-    const numbers = (levels ?? []).flatMap((each) => (typeof each === "object" ? [each.black, each.white] : [each])).filter(Number.isFinite);
-    return numbers.length ? `levels ${numbers.map((each) => Number(each.toPrecision(5))).join(" … ")}` : "";
+    return JSON.parse(answer.headers.get("x-imgd-levels")) ?? {};
   } catch {
-    return "";
+    return {};
   }
+}
+
+function levelsText({ levels, coarse }) {
+  const numbers = (levels ?? []).flatMap((each) => (typeof each === "object" ? [each.black, each.white] : [each])).filter(Number.isFinite);
+  const text = numbers.length ? `levels ${numbers.map((each) => Number(each.toPrecision(5))).join(" … ")}` : "";
+  return coarse ? `${text} (coarse, the exact picture is on its way)` : text;
 }
 
 function show(entry) {

@@ -1,8 +1,10 @@
 """Run: one stage, by the kind of its step."""
 
-from cgi_worker.steps import deliver, encode, parse, read, reduce, tone
+from cgi_worker.answers import measure
+from cgi_worker.steps import deliver, encode, halve, parse, read, reduce, tile, tone
 from cgi_worker.steps.work import Made, Work
-from cgi_worker.wire.recipe import Deliver, Encode, Parse, Read, Reduce, Stage, Tone
+from cgi_worker.wire.failure import StepFailed
+from cgi_worker.wire.steps import Deliver, Encode, Halve, Measure, Parse, Read, Reduce, Stage, Tile, Tone
 
 
 def do(stage: Stage, work: Work) -> Made:
@@ -10,6 +12,13 @@ def do(stage: Stage, work: Work) -> Made:
 
     Raises  StepFailed when it cannot be done; its outputs are then worthless.
     """
+    try:
+        return _do(stage, work)
+    except MemoryError as error:
+        raise StepFailed("too_big", "this takes more memory than a worker may have") from error
+
+
+def _do(stage: Stage, work: Work) -> Made:
     match stage.step:
         case Parse() as step:
             return parse.do(step, work)
@@ -17,9 +26,15 @@ def do(stage: Stage, work: Work) -> Made:
             return read.do(step, work)
         case Reduce() as step:
             return reduce.do(step, work)
+        case Halve() as step:
+            return halve.do(step, work)
         case Tone() as step:
             return tone.do(step, work)
         case Encode() as step:
             return encode.do(step, work)
+        case Tile() as step:
+            return tile.do(step, work)
+        case Measure() as step:
+            return measure.do(step, work)
         case Deliver() as step:
             return deliver.do(step, work)

@@ -1,0 +1,145 @@
+"""Tile: reduce, tone and encode one tile in one go, with nothing in between that anybody else would want."""
+
+import functools
+from typing import IO, Any, Final, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cgi_worker.formats.pixels import FLOAT32_MAX
+from cgi_worker.formats.rows import open_rows
+from cgi_worker.kernels.lookup import ENTRIES, look_up
+from cgi_worker.steps import reduce
+from cgi_worker.steps.colours import sample_of
+from cgi_worker.steps.encode import Sink, write
+from cgi_worker.steps.levels import Level, settle_all
+from cgi_worker.steps.tone import Laid, Lying, Toned, as_stored, draw, read_spreads
+from cgi_worker.steps.work import Made, Work
+from cgi_worker.wire.recipe import is_colour
+from cgi_worker.wire.steps import Reduce, Tile, Tone
+
+SETTLED_MAX: Final = 8  # Looks whose levels are remembered: the tiles of a picture are asked for many times.
+_settled: Final[dict[tuple[Tone, int, tuple[str, ...]], tuple[Level, ...]]] = {}
+
+
+class _Private:
+    """What one reduction of a tile is lent: the source as the tile has it, and an array of its own to write."""
+
+    def __init__(self, work: Work, held: NDArray[Any] | None, plane: NDArray[np.float32]) -> None:
+        self.threads = 1
+        self.source_fd = work.source_fd
+        self._held = held
+        self._plane = plane
+
+    def input_array(self, index: int) -> NDArray[Any]:
+        if self._held is None or index != 0:
+            raise IndexError(index)
+        return self._held
+
+    def input_bytes(self, index: int) -> memoryview:
+        return self.input_array(index).data
+
+    def input_facts(self, index: int) -> str:
+        return "{}"
+
+    def input_key(self, index: int) -> str:
+        return ""
+
+    def wants(self, index: int) -> bool:
+        return index == 0
+
+    def output_array(self, index: int) -> NDArray[Any]:
+        return self._plane
+
+    def output_bytes(self, index: int) -> memoryview:
+        return self._plane.data
+
+    def progress(self, used_bytes: int) -> None:
+        """Nobody reads along."""
+
+    def sink_fd(self) -> int:
+        raise AssertionError("a reduction delivers nothing")
+
+
+def do(step: Tile, work: Work) -> Made:
+    """Write the encoded tile (output 0); its facts are those of a tone step."""
+    tone, part = step.tone, step.reduce[0]
+    channels = 3 if len(step.reduce) == 3 or part.cfa else 1
+    levels = _levels(step, channels, work)
+    across, down = (tone.height_px, tone.width_px) if tone.turn in (90, 270) else (tone.width_px, tone.height_px)
+    picture = np.empty((down, across, 3) if is_colour(tone, channels) else (down, across), np.uint8)
+    if step.source == "file" and channels == part.factor == 1 and part.hdu.stored == "i2":
+        _look_up(step, levels, work, picture)
+    else:
+        planes = [plane for at, each in enumerate(step.reduce) for plane in _planes(step, at, each, work)]
+        draw(tone, levels, Laid(planes, Lying(1, tone.width_px, tone.height_px)), picture)
+    sink = Sink(work)
+    try:
+        write(step.encode, picture, cast(IO[bytes], sink))
+    finally:
+        sink.release()
+    kind = str(type(tone.levels).__struct_config__.tag)
+    facts = Toned(levels, tone.stretch, kind, tone.power if tone.stretch == "power" else None)
+    return Made((sink.used,), msgspec.json.encode(facts).decode())
+
+
+def _planes(step: Tile, at: int, part: Reduce, work: Work) -> list[NDArray[np.float32]]:
+    """Make, or cut out, what one reduction of the tile gives: a plane, or three of a Bayer frame."""
+    window = step.window
+    if step.source == "level":
+        level = work.input_array(at)
+        rows = slice(window.y_px, window.y_px + window.height_px)
+        columns = slice(window.x_px, window.x_px + window.width_px)
+        return [np.ascontiguousarray(plane[rows, columns]) for plane in level[: len(level) // 2]]
+    plane = np.empty((3 if part.cfa else 1, window.height_px, window.width_px), np.float32)
+    held = work.input_array(at) if step.source == "plane" else None
+    reduce.do(part, _Private(work, held, plane))
+    return list(plane)
+
+
+def _look_up(step: Tile, levels: tuple[Level, ...], work: Work, picture: NDArray[np.uint8]) -> None:
+    """Draw a tile of 16-bit pixels, each of which is a pixel of the tile: without any numbers in between."""
+    part, hdu = step.reduce[0], step.reduce[0].hdu
+    bare = msgspec.structs.replace(step.tone, width_px=0, height_px=0, flip_h=False, flip_v=False, turn=0)
+    table = _table(levels, bare, (hdu.bscale, hdu.bzero, hdu.blank), picture.ndim)
+    out = as_stored(step.tone, picture)
+    region = part.region
+    rows = open_rows(work.source_fd, hdu, part.plane, part.parts)
+    there = min(max(rows.count - region.y_px, 0), region.height_px)
+    if there:
+        first, right = region.y_px, region.x_px + region.width_px
+        lent = rows.lend(first, first + there, region.x_px, right)
+        look_up(lent.octets, region.x_px - lent.x_px, rows.swap, table, out[:there])
+    out[there:] = sample_of(step.tone.bad or 0)[: out.shape[2]]
+
+
+@functools.lru_cache(maxsize=8)
+def _table(
+    levels: tuple[Level, ...], tone: Tone, stored: tuple[float, float, int | None], axes: int
+) -> NDArray[np.uint8]:
+    """Draw each value that a 16-bit pixel can have, in order: (65536, samples)."""
+    scale, zero, blank = stored
+    values = scale * np.arange(ENTRIES, dtype=np.float64) + (zero - 32768 * scale)
+    if blank is not None:
+        values[blank + 32768] = np.nan
+    with np.errstate(over="ignore"):
+        plane = np.clip(values, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32).reshape(256, 256)
+    laid = Laid([plane], Lying(1, 256, 256))
+    drawn = np.empty((256, 256, 3) if axes == 3 else (256, 256), np.uint8)
+    draw(msgspec.structs.replace(tone, width_px=256, height_px=256), levels, laid, drawn)
+    return drawn.reshape(ENTRIES, -1)
+
+
+def _levels(step: Tile, channels: int, work: Work) -> tuple[Level, ...]:
+    """Settle the levels by the histograms of the whole planes, or remember them."""
+    first = 0 if step.source == "file" else len(step.reduce)
+    count = step.tone.planes if step.tone.counted else 0
+    keys = tuple(work.input_key(first + at) for at in range(count))
+    look = (msgspec.structs.replace(step.tone, width_px=0, height_px=0), channels, keys)
+    if look not in _settled:
+        spreads = read_spreads(work, range(first, first + count)) if count else (None,) * channels
+        while len(_settled) >= SETTLED_MAX:
+            del _settled[next(iter(_settled))]
+        _settled[look] = settle_all(step.tone, spreads, (None,) * channels)
+    return _settled[look]

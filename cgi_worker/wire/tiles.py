@@ -1,0 +1,170 @@
+"""Tiles: squares of a picture at one level of its pyramid, as a viewer that pans and zooms asks for them.
+
+Level n has one pixel for each 2**n x 2**n source pixels; tile 0, 0 is at the upper left of the picture as it is seen.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from cgi_worker.wire.channels import Channel, channels_of
+from cgi_worker.wire.facts import Facts, Source
+from cgi_worker.wire.grammar import Read as ReadText
+from cgi_worker.wire.grammar import ViewError, in_range
+from cgi_worker.wire.recipe import Making, count_of, is_colour, key, picture_recipe, read, reduced, tone_of
+from cgi_worker.wire.steps import Buffer, Encode, Halve, Recipe, Reduce, Tile, Tone
+from cgi_worker.wire.view import Region, View, view_from_pairs
+
+TILE_PX: Final = 256
+LEVEL_MAX: Final = 31
+KEPT_LEVEL_MIN: Final = 3  # Below it a tile is made from the source faster than a level could be kept.
+TILES_MAX: Final = 48  # Of one todo list; descriptors and the packet's size bound it.
+NOT_OF_TILES: Final = ("region", "size", "exact")
+
+
+class TileView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One tile of a view; the view's region and size are not looked at."""
+
+    view: View
+    level: int
+    column: int
+    row: int
+
+    @property
+    def frame(self) -> str:
+        """The frame's name."""
+        return self.view.frame
+
+
+def tile_from_pairs(pairs: Iterable[tuple[str, str]]) -> TileView:
+    """Read a tile from decoded query parameters: those of a view, and `level`, `x`, `y`.
+
+    Raises  ViewError as `view_from_pairs`.
+    """
+    given = list(pairs)
+    place: dict[str, int] = {}
+    for name, text in given:
+        if name in NOT_OF_TILES:
+            raise ViewError(name, "does not go with tiles")
+        if name in _PLACE and name in place:
+            raise ViewError(name, "repeated")
+        if name in _PLACE:
+            place[name] = _PLACE[name](name, text)
+    for name in _PLACE:
+        if name not in place:
+            raise ViewError(name, "missing")
+    view = view_from_pairs((name, text) for name, text in given if name not in _PLACE)
+    return TileView(view, place["level"], place["x"], place["y"])
+
+
+def tiles_recipe(view: View, level: int, tiles: tuple[tuple[int, int], ...], *, facts: Facts, source: Source) -> Recipe:
+    """Settle how some tiles (column, row) of one level are made, in this order; the last one is the result.
+
+    Raises  ViewError for a tile that there is not, and whatever else the frame cannot satisfy.
+    """
+    assert 1 <= len(tiles) <= TILES_MAX
+    view = msgspec.structs.replace(view, region=None, size=View("").size, exact=True)
+    channels = channels_of(view, facts)
+    across, down = level_size(channels[0], level)
+    tone = tone_of(view, channels, (across, down))
+    making = Making(source)
+    histograms = _histograms(making, view, facts) if tone.counted else ()
+    kind, planes = _sources(making, view, channels, level)
+    result = 0
+    for column, row in tiles:
+        window = _window(tone, (across, down), (column, row), level)
+        reduces = tuple(_part(view, channel, window, level) for channel in channels)
+        toned = msgspec.structs.replace(tone, width_px=window.width_px, height_px=window.height_px)
+        step = Tile(reduces, window, kind, toned, Encode(view.format, view.quality, view.subsampling))
+        result = making.add(step, (*planes, *histograms), _buffer(step, channels, source))
+    return making.recipe(result)
+
+
+def level_size(channel: Channel, level: int) -> tuple[int, int]:
+    """Tell the width and height of a level in its pixels."""
+    return -(-channel.hdu.width_px >> level), -(-channel.hdu.height_px >> level)
+
+
+def _sources(making: Making, view: View, channels: tuple[Channel, ...], level: int) -> tuple[Any, tuple[int, ...]]:
+    """Add what makes the planes that tiles of this level are cut from."""
+    if level >= KEPT_LEVEL_MIN and view.pool == "mean":
+        return "level", tuple(_level(making, channel, level) for channel in channels)
+    if channels[0].streamed:
+        return "plane", tuple(read(making, channel) for channel in channels)
+    return "file", ()
+
+
+def _level(making: Making, channel: Channel, level: int) -> int:
+    """Add the steps that make one level: the lowest kept one from the source, each other from the one before."""
+    hdu = channel.hdu
+    whole = Region(0, 0, hdu.width_px, hdu.height_px)
+    step = Reduce(hdu, channel.plane, whole, 1 << KEPT_LEVEL_MIN, channel.cfa, parts=channel.parts, counted=True)
+    plane, _ = reduced(making, channel, step, counted=False)
+    for higher in range(KEPT_LEVEL_MIN + 1, level + 1):
+        count, rows, columns = making.buffers[plane].shape
+        shape = (count, -(-rows // 2), -(-columns // 2))
+        where = {"of": making.buffers[plane].key, "level": higher}
+        buffer = Buffer(key("level", making.source, where), 4 * math.prod(shape), "f4", shape)
+        plane = making.add(Halve(), (plane,), buffer)
+    return plane
+
+
+def _histograms(making: Making, view: View, facts: Facts) -> tuple[int, ...]:
+    """Add the reductions of the whole planes that an overview needs as well; return their histograms."""
+    overview = picture_recipe(msgspec.structs.replace(view, levels=View("").levels, mid=None), facts, making.source)
+    found = []
+    for stage in overview.stages:
+        if isinstance(stage.step, Reduce):
+            found.append(1 + making.add(stage.step, (), *(overview.buffers[at] for at in stage.outputs)))
+    return tuple(found)
+
+
+def _window(tone: Tone, size: tuple[int, int], tile: tuple[int, int], level: int) -> Region:
+    """Find a tile's place in its level, as it lies in the source: rows and columns that are flipped or turned."""
+    across, down = size
+    seen = (down, across) if tone.turn in (90, 270) else (across, down)
+    left, top = tile[0] * TILE_PX, tile[1] * TILE_PX
+    if left >= seen[0] or top >= seen[1]:
+        counts = f"{-(-seen[0] // TILE_PX)} x {-(-seen[1] // TILE_PX)}"
+        raise ViewError("y" if left < seen[0] else "x", f"level {level} has {counts} tiles")
+    right, bottom = min(left + TILE_PX, seen[0]), min(top + TILE_PX, seen[1])
+    # Undo the turn (clockwise), then the flips.
+    if tone.turn == 90:
+        left, right, top, bottom = top, bottom, down - right, down - left
+    elif tone.turn == 180:
+        left, right, top, bottom = across - right, across - left, down - bottom, down - top
+    elif tone.turn == 270:
+        left, right, top, bottom = across - bottom, across - top, left, right
+    if tone.flip_h:
+        left, right = across - right, across - left
+    if tone.flip_v:
+        top, bottom = down - bottom, down - top
+    return Region(left, top, right - left, bottom - top)
+
+
+def _part(view: View, channel: Channel, window: Region, level: int) -> Reduce:
+    """Tell which part of the source one channel of a tile is made of."""
+    left, top = window.x_px << level, window.y_px << level
+    right = min((window.x_px + window.width_px) << level, channel.hdu.width_px)
+    bottom = min((window.y_px + window.height_px) << level, channel.hdu.height_px)
+    region = Region(left, top, right - left, bottom - top)
+    return Reduce(channel.hdu, channel.plane, region, 1 << level, channel.cfa, view.pool, parts=channel.parts)
+
+
+def _buffer(step: Tile, channels: tuple[Channel, ...], source: Source) -> Buffer:
+    samples = step.window.width_px * step.window.height_px * (3 if is_colour(step.tone, count_of(channels)) else 1)
+    of = [[each.hdu.index, each.plane, msgspec.to_builtins(each.region), each.cfa, each.pool] for each in step.reduce]
+    how = {
+        "of": of,
+        "factor": step.reduce[0].factor,
+        "tone": msgspec.to_builtins(step.tone),
+        "encode": msgspec.to_builtins(step.encode),
+    }
+    return Buffer(key("tile", source, how), 2 * samples + 16_384)
+
+
+_PLACE: Final[dict[str, ReadText]] = {
+    "level": in_range(0, LEVEL_MAX), "x": in_range(0, 1 << 24), "y": in_range(0, 1 << 24),
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Tests of how figures are taken and told."""
