@@ -18,6 +18,7 @@ GREYS: Final = 256
 FLOAT32_MAX: Final = np.float32(3.4028234663852886e38)
 BUCKETS: Final = 16_385  # 1024 an octave of 1 + SPREAD * t: fine near black, where stretches are steep; and t = 1.
 SPREAD: Final = 65_535.0
+REACH_MAX: Final = 1 << 16  # Input columns at once, where one output column does not take more.
 ROWS: Final = 64  # Made at once, side by side in memory, so that columns are mixed by whole vectors.
 PANEL: Final = 512  # Columns made at once: what is between the steps stays in the processor's second cache.
 
@@ -330,6 +331,16 @@ def _mark(values: Any, look: Any, out: Any) -> None:
                     out[row, column, sample] = look.marks[kind, sample]
 
 
+@part
+def _reach(places: Any, width: int, panel: int) -> Any:
+    """Tell how many input columns the widest panel takes."""
+    reach = np.int64(0)
+    for left in range(0, width, panel):
+        last = min(left + panel, width) - 1
+        reach = max(reach, places[:, last].sum() - places[0, left])
+    return reach
+
+
 @compiled(numba.f4[::1], numba.f4, numba.f4, numba.u1[::1])
 def lay(thresholds: NDArray[np.float32], black: float, slope: float, low: NDArray[np.uint8]) -> None:
     """Count the thresholds below each bucket.
@@ -360,16 +371,14 @@ def tone(
     out     (height, width, samples) uint8, of any strides, so that it may lie mirrored or turned: as many samples as
             channels, or three of one channel. Rows not in `extent` stay.
 
-    Memory  a few hundred kB. Each good output pixel is an average by area; one that touches a bad pixel, of the good
-            rest.
+    Memory  a few hundred kB. Each output pixel is an average by area of what is good.
     Source  area-weighted resampling; twin with plain loops in tests/kernels.
     """
     width, channels = out.shape[1], extent.channels
-    panel = min(PANEL, width)
-    reach = np.int64(0)
-    for left in range(0, width, panel):
-        last = min(left + panel, width) - 1
-        reach = max(reach, axes[1].places[0, last] + axes[1].places[1, last] - axes[1].places[0, left])
+    panel = np.int64(min(PANEL, width))
+    while panel > 1 and _reach(axes[1].places, width, panel) > REACH_MAX:  # A wide and low frame.
+        panel = panel // 2
+    reach = _reach(axes[1].places, width, panel)
     scratch = np.zeros((ROWS, reach), np.float32), np.zeros((reach + 2, ROWS), np.float32)
     values, folded = np.zeros((channels, panel, ROWS), np.float32), np.empty((panel, ROWS), np.float32)
     for top in range(extent.first, extent.last, ROWS):
