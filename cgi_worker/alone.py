@@ -39,6 +39,7 @@ class _Work:
     source_fd: int
     inputs: list[_Private] = field(default_factory=list)
     outputs: list[_Private] = field(default_factory=list)
+    kept: dict[Any, Any] = field(default_factory=dict)
 
     def input_array(self, index: int) -> NDArray[Any]:
         array = self.inputs[index].array()
@@ -110,8 +111,9 @@ def _carry_out(recipe: Recipe, source_fd: int, threads: int, limit_bytes: int) -
     if needed > limit_bytes:
         raise StepFailed("too_big", f"this takes {needed} bytes of memory, more than the {limit_bytes} allowed")
     lent = [_Private(buffer, np.empty(buffer.size_bytes, np.uint8)) for buffer in recipe.buffers]
+    kept: dict[Any, Any] = {}
     for stage in recipe.stages:
-        _carry_out_one(stage, lent, _Work(threads, source_fd))
+        _carry_out_one(stage, lent, _Work(threads, source_fd, kept=kept))
     return lent
 
 

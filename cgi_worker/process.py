@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -75,8 +75,10 @@ class _List:
         self.used_bytes = [lent.used_bytes for lent in todo.lent]
         self.facts = [lent.facts for lent in todo.lent]
         self.say = say
+        self.kept: dict[Any, Any] = {}
         self._do = do
         self._stage = 0
+        self._until = _last_uses(todo)
 
     def carry_out(self, path_fd: int, sink_fd: int) -> None:
         failed: Failed | None = None
@@ -90,9 +92,10 @@ class _List:
                 self._do_stages(-1, sink_fd, None)
         except StepFailed as error:
             failed = Failed(self.todo.todo, self._stage, error.code, error.text[:TEXT_MAX])
+        self.kept.clear()
         if failed is not None:  # Out here the failure's frames, and the arrays in them, are gone.
             self.say(failed)
-        self._detach_all_but(frozenset())
+        self._detach(self.attached.segments)
 
     def _do_stages(self, source_fd: int, sink_fd: int, expected: Source | None) -> None:
         for index, stage in enumerate(self.todo.stages):
@@ -110,15 +113,22 @@ class _List:
                     self.used_bytes[output] = used
                     self.facts[output] = made.facts
             self.say(Done(self.todo.todo, index, used_bytes, made.facts, elapsed_ms))
-            later = self.todo.stages[index + 1 :]
-            self._detach_all_but(
-                frozenset(self.todo.lent[at].segment for one in later for at in (*one.inputs, *one.outputs) if at >= 0)
-            )
+            self._detach(segment for segment in self.attached.segments if self._until.get(segment, -1) <= index)
 
-    def _detach_all_but(self, kept: frozenset[int]) -> None:
-        for segment in sorted(self.attached.segments - kept):
+    def _detach(self, segments: Iterable[int]) -> None:
+        for segment in sorted(segments):
             self.attached.detach(segment)
             self.say(Detached(self.todo.todo, segment))
+
+
+def _last_uses(todo: Todo) -> dict[int, int]:
+    """Tell by segment the last stage that reads or writes it."""
+    return {
+        todo.lent[at].segment: index
+        for index, stage in enumerate(todo.stages)
+        for at in (*stage.inputs, *stage.outputs)
+        if at >= 0
+    }
 
 
 class _StageWork:
@@ -131,6 +141,7 @@ class _StageWork:
         self._sink_fd = sink_fd
         self.threads = todo_list.todo.threads
         self.source_fd = source_fd
+        self.kept = todo_list.kept
 
     def input_array(self, index: int) -> NDArray[Any]:
         return self._list.attached.array(self._stage.inputs[index], writable=False)

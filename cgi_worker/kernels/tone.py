@@ -332,7 +332,7 @@ def _mark(values: Any, look: Any, out: Any) -> None:
 
 
 @part
-def _reach(places: Any, width: int, panel: int) -> Any:
+def _reach(places: Any, width: int, panel: Any) -> Any:
     """Tell how many input columns the widest panel takes."""
     reach = np.int64(0)
     for left in range(0, width, panel):

@@ -25,6 +25,7 @@ class Work(Protocol):
 
     threads: int  # How many threads the step may use, itself included.
     source_fd: int  # The frame, opened for reading, verified to be the source asked for; -1 if there is none.
+    kept: dict[Any, Any]  # What the steps of one todo list keep for each other; forgotten at its end.
 
     def input_array(self, index: int) -> NDArray[Any]:
         """Lend an input with its buffer's dtype and shape, read-only."""

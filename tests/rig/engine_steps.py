@@ -236,6 +236,7 @@ class _Alone:
     source_fd: int
     threads: int = 1
     announced: list[int] = field(default_factory=list)
+    kept: dict[Any, Any] = field(default_factory=dict)
 
     def input_array(self, index: int) -> NDArray[Any]:
         return self.inputs[index][0]

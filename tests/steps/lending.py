@@ -19,6 +19,7 @@ class Lending:
     outputs: list[NDArray[Any] | None] = field(default_factory=list)
     sink: int = -1
     announced: list[int] = field(default_factory=list)
+    kept: dict[Any, Any] = field(default_factory=dict)
 
     def input_array(self, index: int) -> NDArray[Any]:
         array = self.inputs[index].view()
