@@ -3,7 +3,7 @@
 The result does not depend on how many there are.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Final, NamedTuple, Protocol
@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgi_worker.kernels.counts import collect
+from cgi_worker.kernels.floats import reduce_floats
+from cgi_worker.kernels.means import FACTOR_MAX, reduce_means
 from cgi_worker.kernels.narrow import reduce_narrow
-from cgi_worker.kernels.reduce import BINS, FULL, I2, LOWEST, SQUARES, SUM, TOP, Grid, Into, Scaling
+from cgi_worker.kernels.reduce import BINS, F4, FULL, HIGHEST, I2, LOWEST, SQUARES, SUM, TOP, Grid, Into, Scaling
 from cgi_worker.kernels.wide import reduce_wide
 
 BAND_PX: Final = 1 << 20  # A band takes about a millisecond; the same bands whatever the threads.
@@ -152,11 +154,19 @@ class _Turns:
         return piece
 
 
+def _kernel(grid: Grid, scaling: Scaling) -> Callable[..., None]:
+    if grid.kind == I2 and grid.pooling != HIGHEST and grid.factor <= FACTOR_MAX:
+        return reduce_means
+    if grid.kind == F4 and grid.pooling != HIGHEST and scaling.scale == 1 and scaling.zero == 0:
+        return reduce_floats
+    return reduce_narrow if grid.kind <= I2 else reduce_wide
+
+
 def _carry_out(turns: _Turns, grid: Grid, scaling: Scaling, plane: NDArray[np.float32]) -> NDArray[np.uint64]:
     bins = BINS if grid.counting else 0
     counts = np.zeros((4, bins + 1), np.uint32)
     histogram = np.zeros((3 if grid.parities == 2 else 1, bins), np.uint64)
-    kernel = reduce_narrow if grid.kind <= I2 else reduce_wide
+    kernel = _kernel(grid, scaling)
     pending = 0
     for band, piece, sums in turns:
         read_px = len(piece.octets) * band.width

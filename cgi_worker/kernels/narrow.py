@@ -1,4 +1,7 @@
-"""Narrow: one pass over rows of 8-bit or 16-bit pixels that pools blocks and counts values together."""
+"""Narrow: one pass over rows of 8-bit or 16-bit pixels that pools blocks and counts values together.
+
+`means` does most of 16-bit ones in less time.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -7,13 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgi_worker.kernels.compiled import BYTES, compiled, part
-from cgi_worker.kernels.fetching import fetch
 from cgi_worker.kernels.reduce import FLOAT32_MAX, GRID, HIGHEST, INTO, MEAN, NOTHING, SCALING, U1, Grid, Into, Scaling
 
 SPAN: Final = 16_384  # Columns worked on at once, so that scratch rows stay in near caches.
 BLOCKS: Final = 2048  # Of a span at most, for the same reason.
-PIECE: Final = 64  # Columns added and counted in turns: adders have time while counters are written.
-LINE: Final = 32  # Pixels of a cache line of 16-bit ones.
 
 
 @part
@@ -72,49 +72,6 @@ def _count(keys: Any, tables: Any) -> None:
             second[keys[column]] += one
         else:
             first[keys[column]] += one
-
-
-def _adding_and_counting(swap: bool) -> Callable[..., None]:
-    """Make the function that does what `_load`, `_add` and `_count` do to 16-bit pixels, in half of the time.
-
-    One column is counted a cycle, for that is how fast a core writes; so the rest is done meanwhile, piece by piece,
-    and the row that comes next is fetched. `keys` is scratch of a piece.
-    """
-
-    @part
-    def add_and_count(row: Any, coming: Any, keys: Any, sums: Any, tables: Any) -> None:
-        first, second, third, fourth = tables
-        words = row.view(np.uint16)
-        one, piece, line = np.uint32(1), np.uint64(PIECE), np.uint64(LINE)
-        whole = np.uint64(sums.size // PIECE * PIECE)
-        for start in range(np.uint64(0), whole, piece):
-            for near in range(np.uint64(0), piece, line):
-                fetch(coming, np.int64(start + near) * 2)
-            for near in range(piece):
-                word = words[start + near]
-                key = np.uint16((word >> np.uint16(8)) | (word << np.uint16(8))) if swap else word
-                key = np.uint16(key ^ np.uint16(0x8000))
-                keys[near] = key
-                sums[start + near] += np.uint32(key)
-            for near in range(np.uint64(0), piece, np.uint64(4)):
-                first[keys[near]] += one
-                second[keys[near + np.uint64(1)]] += one
-                third[keys[near + np.uint64(2)]] += one
-                fourth[keys[near + np.uint64(3)]] += one
-        for column in range(whole, np.uint64(sums.size)):
-            word = words[column]
-            key = np.uint16((word >> np.uint16(8)) | (word << np.uint16(8))) if swap else word
-            key = np.uint16(key ^ np.uint16(0x8000))
-            sums[column] += np.uint32(key)
-            if column & np.uint64(1):
-                second[key] += one
-            else:
-                first[key] += one
-
-    return add_and_count
-
-
-_add_and_count_swapped, _add_and_count_native = _adding_and_counting(True), _adding_and_counting(False)
 
 
 def _adding(factor: int, step: int) -> Callable[[Any, Any, Any], None]:
@@ -251,19 +208,9 @@ def _emit(block_row: Any, first: Any, n: Any, told: Any, scratch: Any) -> None:
 
 
 @part
-def _add_row(row: Any, coming: Any, grid: Any, tables: Any, scratch: Any) -> None:
-    """Bring one row of one span to its columns, and to the counters; `coming` is the row that is next."""
+def _add_row(row: Any, grid: Any, tables: Any, scratch: Any) -> None:
+    """Bring one row of one span to its columns, and to the counters."""
     keys, columns, goods = scratch
-    if (
-        grid.counting == 1
-        and grid.kind != U1
-        and (grid.pooling == NOTHING or (grid.pooling == MEAN and not grid.blanking))
-    ):
-        if grid.swap == 1:
-            _add_and_count_swapped(row, coming, keys, columns, tables)
-        else:
-            _add_and_count_native(row, coming, keys, columns, tables)
-        return
     _load(row, grid, keys)
     if grid.pooling == MEAN and grid.blanking == 1:
         _add_good(keys, np.uint16(grid.blank), columns, goods)
@@ -308,7 +255,7 @@ def reduce_narrow(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into:
     """
     factor, parities = grid.factor, grid.parities
     span = min(factor * max(1, min(SPAN // factor, BLOCKS)), grid.width)
-    keys = np.empty(max(span, PIECE), np.uint16)
+    keys = np.empty(span, np.uint16)
     columns, goods = np.empty((parities, span), np.uint32), np.empty((parities, span), np.uint32)
     pooled = (3 if parities == 2 else 1, (span + factor - 1) // factor)
     scratch = (columns, goods, np.empty(pooled), np.empty(pooled))
@@ -333,8 +280,7 @@ def reduce_narrow(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into:
                     left, right = counts[2 * parity], counts[2 * parity + 1]
                     tables = (left, right, left, right)
                 row = source[y, at : at + n * item]
-                coming = source[min(y + 1, source.shape[0] - 1), at : at + n * item]
-                _add_row(row, coming, grid, tables, (keys[:n], columns[parity, :n], goods[parity, :n]))
+                _add_row(row, grid, tables, (keys[:n], columns[parity, :n], goods[parity, :n]))
             if grid.pooling != NOTHING:
                 _pool(n, bottom - top, grid, scratch)
                 _emit(block_row, start // factor, n, (grid, scaling, into.plane), scratch)

@@ -1,7 +1,8 @@
 """Reduce: what the kernels of the one pass over source rows are told, and where their results go.
 
 `narrow` has the kernel for 8 and 16 bit (exact integer sums, a bin per value), `wide` the one for the rest (float64,
-adaptive bins). Both work on a band of block rows, so that threads share nothing but their source.
+adaptive bins); `means` and `floats` do what is asked for most, 16-bit and float32 pixels averaged, in a fraction of the
+time. All work on a band of block rows, so that threads share nothing but their source.
 """
 
 from typing import Final, NamedTuple

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Final
 
 MODULES: Final = (
+    "means",
     "narrow",
+    "floats",
     "wide",
     "counts",
     "halve",

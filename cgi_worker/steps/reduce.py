@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from cgi_worker.formats.joined import Joined
 from cgi_worker.formats.pixels import rows_there
 from cgi_worker.formats.rows import Held, Lent, Mapped, Rows, open_rows
 from cgi_worker.kernels import reduce as kernels
@@ -104,13 +105,25 @@ def sites(step: Reduce, y: int, x: int) -> tuple[int, int, int, int]:
 
 def _open(step: Reduce, work: Work) -> _Source:
     """Take the plane that was read, if there is one; else open the file."""
-    hdu, rows = step.hdu, _held(step, work) or open_rows(work.source_fd, step.hdu, step.plane, step.parts)
+    hdu, rows = step.hdu, _held(step, work) or open_once(step, work)
     if hdu.kind == "mosaic":
         hdu = msgspec.structs.replace(hdu, bscale=1.0, bzero=0.0)
+    if isinstance(rows, Joined) and (stored := rows.as_stored()) is not None:
+        rows, scaling = stored, (stored.bscale, stored.bzero, stored.blank)
+        hdu = msgspec.structs.replace(hdu, bscale=scaling[0], bzero=scaling[1], blank=scaling[2])
     if rows.stored != hdu.stored:
         hdu = msgspec.structs.replace(hdu, stored=rows.stored, blank=hdu.blank if rows.stored[0] != "f" else None)
     there = min(max(rows.count - step.region.y_px, 0), step.region.height_px)
     return _Source(rows, hdu, there)
+
+
+def open_once(step: Reduce, work: Work) -> Rows:
+    """Open the file's rows; what a list has mapped it keeps: its tiles lie side by side in the same pages."""
+    place = (step.hdu.index, step.plane)
+    rows: Rows = work.kept.get(place) or open_rows(work.source_fd, step.hdu, step.plane, step.parts)
+    if not rows.in_order:
+        work.kept[place] = rows
+    return rows
 
 
 def _held(step: Reduce, work: Work) -> Held | None:

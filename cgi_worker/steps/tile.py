@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgi_worker.formats.pixels import FLOAT32_MAX
-from cgi_worker.formats.rows import Rows, open_rows
 from cgi_worker.kernels.lookup import ENTRIES, look_up
 from cgi_worker.steps import reduce
 from cgi_worker.steps.colours import sample_of
@@ -106,9 +105,7 @@ def _look_up(step: Tile, levels: tuple[Level, ...], work: Work, picture: NDArray
     table = _table(levels, bare, (hdu.bscale, hdu.bzero, hdu.blank), picture.ndim)
     out = as_stored(step.tone, picture)
     region = part.region
-    place = (hdu.index, part.plane)
-    rows: Rows = work.kept.get(place) or open_rows(work.source_fd, hdu, part.plane, part.parts)
-    work.kept[place] = rows  # The tiles of a list lie side by side in the same pages.
+    rows = reduce.open_once(part, work)
     there = min(max(rows.count - region.y_px, 0), region.height_px)
     if there:
         first, right = region.y_px, region.x_px + region.width_px

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from cgi_worker.formats.joined import Joined, JoinedStored
 from cgi_worker.wire.facts import Facts, Part
 from tests.formats.lending import find, opened, pixels_of, rows_of
 from tests.frames.make import (
@@ -229,3 +230,55 @@ def test_single_hdus_stay(tmp_path: Path) -> None:
             False,
             False,
         )
+
+
+def as_stored(path: Path) -> JoinedStored | None:
+    with opened(path) as (descriptor, facts):
+        joined = rows_of(descriptor, facts, -1)
+        assert isinstance(joined, Joined)
+        return joined.as_stored()
+
+
+@ROOMY
+@given(data=st.data())
+def test_parts_alike_can_be_had_as_they_are_stored(tmp_path: Path, data: st.DataObject) -> None:
+    blank, gap = data.draw(st.sampled_from([None, 7])), data.draw(st.integers(0, 2))
+    units, height, width = [empty_hdu()], 6, 9
+    for number in range(4):
+        x, y = number % 2 * (width + gap) + 1, number // 2 * height + 1
+        ends = [(x, x + width - 1), (y, y + height - 1)]
+        ends = [pair[::-1] if data.draw(st.booleans()) else pair for pair in ends]
+        before = data.draw(st.integers(0, 2))
+        array = np.random.default_rng(number).integers(0, 30, (height + 1, width + before)).astype("i2")
+        inside = section(before + 1, before + width, 2, height + 1)
+        cards: dict[str, Any] = {"BSCALE": 0.5, "BZERO": 100.0} | ({} if blank is None else {"BLANK": blank})
+        units.append(tile_hdu(array, section(*ends[0], *ends[1]), DATASEC=inside, **cards))
+    path = write(tmp_path / "a", *units)
+    with opened(path) as (descriptor, facts):
+        joined = rows_of(descriptor, facts, -1)
+        assert isinstance(joined, Joined)
+        stored = joined.as_stored()
+        if stored is None:
+            assert gap and blank is None
+            return
+        assert (stored.bscale, stored.bzero, stored.blank, gap and blank is None) == (0.5, 100, blank, 0)
+        for first in range(2 * height):
+            for left in (0, 4, width, width + 3):
+                box = (first, data.draw(st.integers(first + 1, 2 * height)), left, left + 5)
+                pixels = pixels_of(stored, box)
+                meant = np.where(pixels == blank, np.nan, 0.5 * pixels + 100)
+                assert np.array_equal(meant, pixels_of(joined, box), equal_nan=True)
+
+
+@pytest.mark.parametrize("cards", [{"BZERO": 1.0}, {"BSCALE": 2.0}, {"BLANK": 3}])
+def test_parts_that_differ_are_only_to_be_had_in_data_units(tmp_path: Path, cards: dict[str, Any]) -> None:
+    pixels = star_field(4, 4).astype("i2")
+    units = (tile_hdu(pixels, "[1:4,1:4]"), tile_hdu(pixels, "[5:8,1:4]", **cards))
+    assert as_stored(write(tmp_path / "a", empty_hdu(), *units)) is None
+    assert as_stored(write(tmp_path / "b", empty_hdu(), units[0], tile_hdu(pixels, "[5:8,1:4]"))) is not None
+    floats = tile_hdu(pixels.astype("f4"), "[5:8,1:4]")
+    assert as_stored(write(tmp_path / "c", empty_hdu(), units[0], floats)) is None
+    path = write(tmp_path / "d", empty_hdu(), units[0], tile_hdu(pixels, "[5:8,1:4]"))
+    with opened(path) as (_, facts):
+        offset = facts.hdus[2].offset
+    assert as_stored(cut(path, offset + 20)) is None

@@ -302,6 +302,34 @@ def test_rows_longer_than_what_is_worked_on_at_once(kind: int, factor: int) -> N
     assert int(counted.histogram.sum()) == int(good.sum())
 
 
+@pytest.mark.parametrize("swap", [0, 1])
+@pytest.mark.parametrize("sites", [(0, 0, 0, 0), (1, 0, 2, 1)])
+@pytest.mark.parametrize("blank", [None, 95])
+@pytest.mark.parametrize("factor", [1, 2, 4, 6, 10, 18, 258])
+def test_rows_of_many_pieces(factor: int, blank: int | None, sites: tuple[int, int, int, int], swap: int) -> None:
+    """Widths that are worked on in pieces and in spans, several block rows at once; by numpy, as the twin is slow."""
+    if factor == 1 and any(sites):
+        return
+    for height, width in ((41, 301), (9, 8500)):
+        stored = contents(I2, (height, width), width, "near")
+        plane, counted = run(stored, I2, factor=factor, blank=blank, sites=sites, swap=swap, counted=True, x=3)
+        seen, channels = stored[:, 3:].astype(np.int64), len(plane) // 2
+        rows, columns = np.ogrid[:height, : width - 3]
+        own = np.array(sites).reshape(2, 2)[rows & 1, columns & 1]
+        for channel in range(channels):
+            every = own == channel
+            good = every & (seen != blank)
+            cuts = np.arange(0, height, factor), np.arange(0, width - 3, factor)
+            sums, counts = (
+                np.add.reduceat(np.add.reduceat(each, cuts[0], axis=0), cuts[1], axis=1)
+                for each in (np.where(good, seen, 0), good.astype(np.int64))
+            )
+            with np.errstate(invalid="ignore"):
+                assert np.array_equal(plane[channel], (sums / counts).astype(np.float32), equal_nan=True)
+            assert np.array_equal(plane[channels + channel], counts)
+            assert np.array_equal(counted.histogram[channel], np.bincount(seen[every] + 32768, minlength=BINS))
+
+
 def test_a_stream_is_read_in_order_by_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bands, "BAND_PX", 40)
     stored = contents(I2, (600, 20), 3, "wild")
