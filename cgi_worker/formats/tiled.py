@@ -53,7 +53,7 @@ class Tiled:
         self.count = rows_there(hdu, plane, 0, hdu.height_px)
         self._hdu = hdu
         self._tiling = hdu.tiling
-        self._octets = _map_file(source_fd)
+        self._octets = map_file(source_fd)
         grid = [-(-length // part) for part, length in zip(hdu.tiling.tile, hdu.shape, strict=True)]
         self._across, down = grid[-1], grid[-2]
         base, self._above, self._thick = _find_plane(hdu, hdu.tiling, plane)
@@ -189,7 +189,7 @@ class Tiled:
         dither.unquantise(ints.reshape(-1), tiles.jobs, how, out.reshape(-1))
 
 
-def _map_file(source_fd: int) -> NDArray[np.uint8]:
+def map_file(source_fd: int) -> NDArray[np.uint8]:
     """Map a whole file, read-only; it takes no memory of ours."""
     size = os.fstat(source_fd).st_size
     if size == 0:

@@ -391,6 +391,27 @@ def test_missing_tiles_and_wild_descriptors_are_named(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("head", [b"", b"\0" * 10, b"\xdd\x99\0\0\0\0\0\0\0\5", b"\xdd\x99\0\0\0\x08\0\0\0\x08"])
+def test_tiles_that_cfitsio_would_die_of_are_named(tmp_path: Path, head: bytes) -> None:
+    path = write_tiles(tmp_path / "a.fz", star_field(48, 64).view(np.int16), "HCOMPRESS_1", tile_shape=(16, 16))
+    octets = bytearray(path.read_bytes())
+    with opened(path) as (descriptor, facts):
+        hdu = find(facts, 1)
+        assert len(rows_of(descriptor, facts, 1).lend(0, 48, 0, 64).octets) == 48
+    assert hdu.tiling is not None
+    entry = hdu.offset + 5 * hdu.tiling.row_bytes
+    length, start = (int.from_bytes(octets[at : at + 4], "big") for at in (entry, entry + 4))
+    if head:
+        octets[hdu.tiling.heap + start : hdu.tiling.heap + start + len(head)] = head
+    else:
+        octets[entry : entry + 4] = (9).to_bytes(4, "big")  # Too short to have one.
+    assert length > 10
+    path.write_bytes(octets)
+    with opened(path) as (descriptor, facts), pytest.raises(StepFailed, match="its tile 6 is damaged") as caught:
+        rows_of(descriptor, facts, 1).lend(0, 48, 0, 64)
+    assert caught.value.code == "bad_frame"
+
+
 def test_bombs_end_where_the_tile_does(tmp_path: Path) -> None:
     """A gzip tile that would inflate to gigabytes is refused after the tile's own size."""
     path = write_tiles(tmp_path / "a.fz", np.zeros((4, 50), np.int16), "GZIP_1")

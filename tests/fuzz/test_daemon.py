@@ -28,7 +28,7 @@ def write_frames(folder: Path) -> list[str]:
     """Write mutated frames, the worst ones among them, and a good one; tell the names of the bad ones."""
     bad = [frame for _, frame in sorted(worst().items())[::6]]
     crashing = bytearray(seeds()["HCOMPRESS u2"])
-    crashing[2 * make.BLOCK + 43] = 7  # Another offset of the sixth tile: cfitsio dies of a SIGFPE.
+    crashing[2 * make.BLOCK + 43] = 7  # Another offset of the sixth tile: unchecked, cfitsio would die of a SIGFPE.
     bad.append(bytes(crashing))
     bad += [make_frame(SEED, number)[0] for number in range(FRAMES - len(bad))]
     for number, frame in enumerate(bad):
