@@ -41,6 +41,10 @@ class _Work:
     outputs: list[_Private] = field(default_factory=list)
     kept: dict[Any, Any] = field(default_factory=dict)
 
+    @property
+    def input_count(self) -> int:
+        return len(self.inputs)
+
     def input_array(self, index: int) -> NDArray[Any]:
         array = self.inputs[index].array()
         array.flags.writeable = False

@@ -143,6 +143,10 @@ class _StageWork:
         self.source_fd = source_fd
         self.kept = todo_list.kept
 
+    @property
+    def input_count(self) -> int:
+        return len(self._stage.inputs)
+
     def input_array(self, index: int) -> NDArray[Any]:
         return self._list.attached.array(self._stage.inputs[index], writable=False)
 

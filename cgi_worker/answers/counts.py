@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from cgi_worker.steps.levels import Channel, Distribution, Linear
 from cgi_worker.steps.reduce import Reduced
 from cgi_worker.steps.work import Work
-from cgi_worker.wire.question import Histogram, Stats
-from cgi_worker.wire.steps import Measure
 
 _NAMES: Final = {1: ("grey",), 3: ("red", "green", "blue")}
 
@@ -71,12 +69,10 @@ class Exact(NamedTuple):
         return float(mean), abs(self.step) * math.sqrt(variance)
 
 
-def counted(question: Stats | Histogram, step: Measure, work: Work) -> Iterator[Counted]:
+def counted(work: Work) -> Iterator[Counted]:
     """Lend the channels of all inputs: one input of one channel, or of three, or three inputs of one."""
-    hdu, colour = step.hdu, question.color
-    several = hdu.planes == 3 and (colour == "rgb" or (colour == "auto" and hdu.rgb and question.plane == 0))
     found: list[tuple[NDArray[Any], Channel]] = []
-    for index in range(3 if several else 1):
+    for index in range(work.input_count):
         facts = msgspec.json.decode(work.input_facts(index), type=Reduced)
         found += zip(work.input_array(index), facts.channels, strict=True)
     for name, (counts, channel) in zip(_NAMES[len(found)], found, strict=True):

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from cgi_worker.answers.plane import section
+from cgi_worker.answers.coordinates import section
 from cgi_worker.formats.cards import CARD, Card, Value, read_card
 from cgi_worker.wire.facts import Hdu
 from cgi_worker.wire.view import Region

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from cgi_worker.answers.coordinates import section
 from cgi_worker.answers.cutout import BITPIX, BLOCK, Piece, cutout_header
-from cgi_worker.answers.plane import Plane, open_plane, section
+from cgi_worker.answers.plane import Plane, open_plane
 from cgi_worker.answers.png import write_png
 from cgi_worker.answers.room import Room
 from cgi_worker.formats.raw_header import raw_cards

@@ -5,8 +5,8 @@ import math
 import msgspec
 import numpy as np
 
+from cgi_worker.answers.coordinates import COORDINATES, section
 from cgi_worker.answers.counts import Counted, Exact, counted, exact, quantile
-from cgi_worker.answers.plane import COORDINATES, section
 from cgi_worker.steps.levels import Distribution, distribution
 from cgi_worker.steps.work import Work
 from cgi_worker.wire.question import Histogram
@@ -50,7 +50,7 @@ def answer(question: Histogram, step: Measure, work: Work) -> HistogramAnswer:
     """Answer from the histograms that pictures are toned by."""
     region = question.region or Region(0, 0, step.hdu.width_px, step.hdu.height_px)
     where = section(region.x_px, region.y_px, region.width_px, region.height_px)
-    channels = tuple(rebin(one, question) for one in counted(question, step, work))
+    channels = tuple(rebin(one, question) for one in counted(work))
     return HistogramAnswer(step.hdu.index, question.plane, where, question.low, question.high, channels)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from cgi_worker.answers.plane import COORDINATES, Plane, Told, open_plane
+from cgi_worker.answers.coordinates import COORDINATES
+from cgi_worker.answers.plane import Plane, Told, open_plane
 from cgi_worker.steps.work import Work
 from cgi_worker.wire.question import Pixel
 from cgi_worker.wire.steps import Measure

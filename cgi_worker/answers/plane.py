@@ -14,7 +14,6 @@ from cgi_worker.steps.work import Work
 from cgi_worker.wire.facts import Hdu
 from cgi_worker.wire.steps import Measure
 
-COORDINATES: Final = "FITS pixels, 1-based, at pixel centres"
 WHOLE_MAX: Final = 2**53  # A browser's numbers hold no larger whole ones exactly; they are told as text.
 
 Told = int | float | str
@@ -112,11 +111,6 @@ def told(value: int | float | Fraction) -> Told:
     if exact.denominator == 2 and abs(exact) > WHOLE_MAX // 2:
         return f"{'-' if exact < 0 else ''}{int(abs(exact))}.5"
     return float(exact)
-
-
-def section(x: int, y: int, width: int, height: int) -> str:
-    """Write a rectangle, counted from 0, as FITS headers do."""
-    return f"[{x + 1}:{x + width},{y + 1}:{y + height}]"
 
 
 def _least_whole(limit: float, offset: int, dtype: np.dtype[Any]) -> int | float:

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.answers.plane import COORDINATES, Plane, open_plane
+from cgi_worker.answers.coordinates import COORDINATES
+from cgi_worker.answers.plane import Plane, open_plane
 from cgi_worker.steps.work import Work
 from cgi_worker.wire.question import Profile
 from cgi_worker.wire.steps import Measure

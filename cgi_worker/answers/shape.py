@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.answers.plane import COORDINATES, Plane, Told, open_plane, told
+from cgi_worker.answers.coordinates import COORDINATES
+from cgi_worker.answers.plane import Plane, Told, open_plane, told
 from cgi_worker.answers.ranks import Keys, middle
 from cgi_worker.steps.work import Work
 from cgi_worker.wire.question import Shape

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from cgi_worker.answers.coordinates import COORDINATES
 from cgi_worker.formats.sky_map import Floats, SkyMap, load, unit_vectors
 from cgi_worker.steps.work import Work
 from cgi_worker.wire.failure import StepFailed
@@ -76,6 +77,7 @@ class SkyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     centre     the middle of the plane.
     position   the answer to `at` or `sky`.  grid  the answer to neither.
     notes      for people.
+    coordinates  of pixels: what x and y count.
     """
 
     hdu: int
@@ -93,6 +95,7 @@ class SkyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     position: Position | None
     grid: Grid | None
     notes: tuple[str, ...]
+    coordinates: str = COORDINATES
 
 
 class _Compass(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from cgi_worker.answers.coordinates import COORDINATES, section
 from cgi_worker.answers.detect import Sources, detect
 from cgi_worker.answers.field import Background, Field, measure_background, open_field
 from cgi_worker.kernels import hfr
@@ -58,6 +59,7 @@ class Star(msgspec.Struct, frozen=True):
 class StarsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The stars of a plane, or of a rectangle of it, brightest first.
 
+    section           the rectangle, as FITS headers write one.
     found, listed     how many there are, and how many of them `stars` holds.
     median_of         how many stars (of all found: those without any flag) the medians are of.
     background, noise level between the stars and its standard deviation of a pixel (of a Bayer mosaic: of the mean of a
@@ -70,7 +72,7 @@ class StarsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     hdu: int
     plane: int
-    region: Region
+    section: str
     found: int
     listed: int
     truncated: bool
@@ -84,6 +86,7 @@ class StarsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     median_of: int
     stars: tuple[Star, ...]
     notes: tuple[str, ...]
+    coordinates: str = COORDINATES
 
 
 def answer(question: Stars, step: Measure, work: Work) -> StarsAnswer:
@@ -105,7 +108,7 @@ def answer(question: Stars, step: Measure, work: Work) -> StarsAnswer:
     return StarsAnswer(
         hdu=step.hdu.index,
         plane=question.plane,
-        region=region,
+        section=section(region.x_px, region.y_px, region.width_px, region.height_px),
         found=len(sources.found) if sources else 0,
         listed=len(stars),
         truncated=used > question.threshold,

@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from cgi_worker.answers.coordinates import COORDINATES, section
 from cgi_worker.answers.counts import Counted, Exact, counted, exact, quantile
-from cgi_worker.answers.plane import COORDINATES, section
 from cgi_worker.steps.levels import Distribution, distribution
 from cgi_worker.steps.work import Work
 from cgi_worker.wire.question import Stats
@@ -60,7 +60,7 @@ def answer(question: Stats, step: Measure, work: Work) -> StatsAnswer:
     """Answer from the histograms."""
     region = question.region or Region(0, 0, step.hdu.width_px, step.hdu.height_px)
     where = section(region.x_px, region.y_px, region.width_px, region.height_px)
-    channels = tuple(describe(one) for one in counted(question, step, work))
+    channels = tuple(describe(one) for one in counted(work))
     return StatsAnswer(step.hdu.index, question.plane, where, channels)
 
 

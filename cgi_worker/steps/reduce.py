@@ -1,7 +1,7 @@
 """Reduce: from the rows of a plane, however they are stored, to a small plane and its histogram, in one pass."""
 
 import math
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -60,14 +60,40 @@ class _Source(NamedTuple):
     there: int
 
 
+class Target(NamedTuple):
+    """Where a reduction goes: either may be left out.
+
+    plane      as `Reduce` says, its contents arbitrary.
+    histogram  (channels, BINS) uint64.
+    """
+
+    plane: NDArray[np.float32] | None
+    histogram: NDArray[np.uint64] | None = None
+
+
 def do(step: Reduce, work: Work) -> Made:
     """Make the plane (output 0), the histogram (output 1), or both in one pass."""
-    source = _open(step, work)
-    wanted, counting = work.wants(0), work.wants(1)
-    full_colour = step.cfa is not None and step.factor == 1
-    plane = work.output_array(0) if wanted else np.empty((1, 0, 0), np.float32)
-    grid = _grid(step, source)._replace(counting=int(counting))
-    if wanted:
+    plane = work.output_array(0) if work.wants(0) else None
+    histogram = work.output_array(1) if work.wants(1) else None
+    rows = open_held(step, work.input_array(0)) if work.input_count else open_once(step, work)
+    if step.cfa and step.factor == 1 and plane is not None and histogram is not None and rows.in_order:
+        facts = reduce_rows(step, rows, Target(None, histogram), threads=work.threads)
+        reduce_rows(step, open_once(step, work), Target(plane), threads=work.threads)  # A stream has no way back.
+    else:
+        facts = reduce_rows(step, rows, Target(plane, histogram), threads=work.threads)
+    used = (0 if plane is None else plane.nbytes, 0 if histogram is None else histogram.nbytes)
+    return Made(used, msgspec.json.encode(facts).decode())
+
+
+def reduce_rows(step: Reduce, rows: Rows, target: Target, *, threads: int) -> Reduced:
+    """Make what the target has room for, in one pass (and another one for the colours of a Bayer plane at full size).
+
+    rows  of the whole plane; a stream is read once, so it cannot give both of these passes.
+    """
+    source = _describe_source(step, rows)
+    plane, full_colour = target.plane, step.cfa is not None and step.factor == 1
+    grid = _grid(step, source)._replace(counting=int(target.histogram is not None))
+    if plane is not None:
         _clear(step, plane, grid.last)
         if not full_colour:
             grid = grid._replace(pooling=kernels.MEAN if step.pool == "mean" else kernels.HIGHEST)
@@ -75,21 +101,19 @@ def do(step: Reduce, work: Work) -> Made:
     if not grid.pooling and grid.taken == grid.factor:
         grid = grid._replace(factor=COUNT_FACTOR, taken=COUNT_FACTOR, last=-(-grid.rows // COUNT_FACTOR))
     channels: tuple[Channel, ...] = ()
-    if grid.pooling or counting:
+    if grid.pooling or grid.counting:
         over, bins = _begin(step, source, grid)
-        counted = reduce_bands(over, grid, _scaling(source.hdu, bins), plane, threads=work.threads)
+        into = np.empty((1, 0, 0), np.float32) if plane is None else plane
+        counted = reduce_bands(over, grid, _scaling(source.hdu, bins), into, threads=threads)
         if grid.pooling and step.cfa:
-            _lend_colours(plane[:3], grid)
-        if counting:
+            _lend_colours(into[:3], grid)
+        if target.histogram is not None:
             missing = step.region.height_px - source.there
             channels = tuple(describe(bins, counted, grid, source.hdu, missing=missing))
-            work.output_array(1)[:] = counted.histogram
-    if wanted and full_colour:
-        again = _open(step, work) if counting and source.rows.in_order else source
-        _demosaic(step, again, plane)
-    used = (plane.nbytes if wanted else 0, work.output_array(1).nbytes if counting else 0)
-    facts = Reduced(step.factor, step.region.width_px, step.region.height_px, channels, read_rows, source.there)
-    return Made(used, msgspec.json.encode(facts).decode())
+            target.histogram[:] = counted.histogram
+    if plane is not None and full_colour:
+        _demosaic(step, source, plane)
+    return Reduced(step.factor, step.region.width_px, step.region.height_px, channels, read_rows, source.there)
 
 
 def sites(step: Reduce, y: int, x: int) -> tuple[int, int, int, int]:
@@ -103,9 +127,9 @@ def sites(step: Reduce, y: int, x: int) -> tuple[int, int, int, int]:
     return (first, second, third, fourth)
 
 
-def _open(step: Reduce, work: Work) -> _Source:
-    """Take the plane that was read, if there is one; else open the file."""
-    hdu, rows = step.hdu, _held(step, work) or open_once(step, work)
+def _describe_source(step: Reduce, rows: Rows) -> _Source:
+    """Tell what type and scaling the rows have as they are lent."""
+    hdu = step.hdu
     if hdu.kind == "mosaic":
         hdu = msgspec.structs.replace(hdu, bscale=1.0, bzero=0.0)
     if isinstance(rows, Joined) and (stored := rows.as_stored()) is not None:
@@ -126,11 +150,8 @@ def open_once(step: Reduce, work: Work) -> Rows:
     return rows
 
 
-def _held(step: Reduce, work: Work) -> Held | None:
-    try:
-        plane = work.input_array(0)
-    except IndexError:
-        return None
+def open_held(step: Reduce, plane: NDArray[Any]) -> Held:
+    """Take a full-size plane that was read before."""
     return Held(plane, step.hdu.stored, rows_there(step.hdu, step.plane, 0, step.hdu.height_px))
 
 

@@ -1,7 +1,7 @@
 """Tile: reduce, tone and encode one tile in one go, with nothing in between that anybody else would want."""
 
 import functools
-from typing import IO, Any, Final, cast
+from typing import IO, Final, cast
 
 import msgspec
 import numpy as np
@@ -13,53 +13,13 @@ from cgi_worker.steps import reduce
 from cgi_worker.steps.colours import sample_of
 from cgi_worker.steps.encode import Sink, write
 from cgi_worker.steps.levels import Level, settle_all
-from cgi_worker.steps.tone import Laid, Lying, Toned, as_stored, draw, read_spreads
+from cgi_worker.steps.tone import Laid, Lying, as_stored, draw, read_spreads, tell
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.recipe import is_colour
 from cgi_worker.wire.steps import Reduce, Tile, Tone
 
 SETTLED_MAX: Final = 8  # Looks whose levels are remembered: the tiles of a picture are asked for many times.
 _settled: Final[dict[tuple[Tone, int, tuple[str, ...]], tuple[Level, ...]]] = {}
-
-
-class _Private:
-    """What one reduction of a tile is lent: the source as the tile has it, and an array of its own to write."""
-
-    def __init__(self, work: Work, held: NDArray[Any] | None, plane: NDArray[np.float32]) -> None:
-        self.threads = 1
-        self.source_fd = work.source_fd
-        self.kept = work.kept
-        self._held = held
-        self._plane = plane
-
-    def input_array(self, index: int) -> NDArray[Any]:
-        if self._held is None or index != 0:
-            raise IndexError(index)
-        return self._held
-
-    def input_bytes(self, index: int) -> memoryview:
-        return self.input_array(index).data
-
-    def input_facts(self, index: int) -> str:
-        return "{}"
-
-    def input_key(self, index: int) -> str:
-        return ""
-
-    def wants(self, index: int) -> bool:
-        return index == 0
-
-    def output_array(self, index: int) -> NDArray[Any]:
-        return self._plane
-
-    def output_bytes(self, index: int) -> memoryview:
-        return self._plane.data
-
-    def progress(self, used_bytes: int) -> None:
-        """Nobody reads along."""
-
-    def sink_fd(self) -> int:
-        raise AssertionError("a reduction delivers nothing")
 
 
 def do(step: Tile, work: Work) -> Made:
@@ -79,9 +39,7 @@ def do(step: Tile, work: Work) -> Made:
         write(step.encode, picture, cast(IO[bytes], sink))
     finally:
         sink.release()
-    kind = str(type(tone.levels).__struct_config__.tag)
-    facts = Toned(levels, tone.stretch, kind, tone.power if tone.stretch == "power" else None)
-    return Made((sink.used,), msgspec.json.encode(facts).decode())
+    return Made((sink.used,), msgspec.json.encode(tell(tone, levels)).decode())
 
 
 def _planes(step: Tile, at: int, part: Reduce, work: Work) -> list[NDArray[np.float32]]:
@@ -89,12 +47,15 @@ def _planes(step: Tile, at: int, part: Reduce, work: Work) -> list[NDArray[np.fl
     window = step.window
     if step.source == "level":
         level = work.input_array(at)
-        rows = slice(window.y_px, window.y_px + window.height_px)
-        columns = slice(window.x_px, window.x_px + window.width_px)
-        return [np.ascontiguousarray(plane[rows, columns]) for plane in level[: len(level) // 2]]
+        down, across = (
+            slice(window.y_px, window.y_px + window.height_px),
+            slice(window.x_px, window.x_px + window.width_px),
+        )
+        return [np.ascontiguousarray(plane[down, across]) for plane in level[: len(level) // 2]]
     plane = np.empty((3 if part.cfa else 1, window.height_px, window.width_px), np.float32)
-    held = work.input_array(at) if step.source == "plane" else None
-    reduce.do(part, _Private(work, held, plane))
+    held = step.source == "plane"
+    rows = reduce.open_held(part, work.input_array(at)) if held else reduce.open_once(part, work)
+    reduce.reduce_rows(part, rows, reduce.Target(plane), threads=1)
     return list(plane)
 
 

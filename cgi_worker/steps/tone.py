@@ -86,12 +86,16 @@ def do(step: Tone, work: Work) -> Made:
     levels = settle_all(step, spreads, _samples(step, planes, lying))
     picture = work.output_array(0)
     draw(step, levels, Laid(planes, lying), picture, threads=work.threads)
-    kind = str(type(step.levels).__struct_config__.tag)
-    power = step.power if step.stretch == "power" else None
-    toned = Toned(levels, step.stretch, kind, power)
+    toned = tell(step, levels)
     if lying.rows_read < lying.rows_all:
-        toned = Toned(levels, step.stretch, kind, power, True, lying.rows_read, lying.rows_all)
+        toned = msgspec.structs.replace(toned, coarse=True, rows_read=lying.rows_read, rows_all=lying.rows_all)
     return Made((picture.nbytes,), msgspec.json.encode(toned).decode())
+
+
+def tell(step: Tone, levels: tuple[Level, ...]) -> Toned:
+    """Say what is drawn, of a plane all of whose rows were read."""
+    kind = str(type(step.levels).__struct_config__.tag)
+    return Toned(levels, step.stretch, kind, step.power if step.stretch == "power" else None)
 
 
 def draw(step: Tone, levels: tuple[Level, ...], laid: Laid, picture: NDArray[np.uint8], *, threads: int = 1) -> None:

@@ -27,6 +27,10 @@ class Work(Protocol):
     source_fd: int  # The frame, opened for reading, verified to be the source asked for; -1 if there is none.
     kept: dict[Any, Any]  # What the steps of one todo list keep for each other; forgotten at its end.
 
+    @property
+    def input_count(self) -> int:
+        """Tell how many inputs the stage has."""
+
     def input_array(self, index: int) -> NDArray[Any]:
         """Lend an input with its buffer's dtype and shape, read-only."""
 

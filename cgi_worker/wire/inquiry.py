@@ -61,9 +61,8 @@ def _settle(question: Question, hdu: Hdu) -> Question:
         case Shape(numbers=numbers, shape=shape):
             reach = numbers[2:4] if shape == "rect" else (2 * numbers[-1], 2 * numbers[-1])
             if min(reach[0], hdu.width_px) * min(reach[1], hdu.height_px) > SHAPE_PX_MAX:
-                raise ViewError(
-                    "numbers", f"a shape covers at most {SHAPE_PX_MAX >> 20} Mi pixels; stats= has no limit"
-                )
+                words = f"a shape covers at most {SHAPE_PX_MAX >> 20} Mi pixels; `/stats` of a rectangle has no limit"
+                raise ViewError("numbers", words)
         case Sky() if not hdu.has_wcs:
             raise ViewError("hdu", f"HDU {hdu.index} has no world coordinates")
     return hdu_named

@@ -19,9 +19,8 @@ from cgi_worker.wire.grammar import (
     read_fields,
     real_in,
     reals,
-    whole,
 )
-from cgi_worker.wire.view import HDU_INDEX_MAX, MOSAIC, Colour, Region, read_region
+from cgi_worker.wire.view import Colour, Region, read_hdu, read_region
 
 BOX_PX_MAX: Final = 63
 PROFILE_PX_MAX: Final = 16_384  # Points of one profile.
@@ -167,14 +166,6 @@ def _check(question: Question) -> None:
             raise ViewError("box", "must be odd")
 
 
-def _hdu(name: str, text: str) -> int:
-    return MOSAIC if text == "mosaic" else whole(name, text, 0, HDU_INDEX_MAX)
-
-
-def _numbers(name: str, text: str) -> tuple[float, ...]:
-    return reals(name, text, text.count(",") + 1 if text.count(",") in (2, 3) else 3, "three or four numbers")
-
-
 def _line(name: str, text: str) -> tuple[float, ...]:
     return _near(name, reals(name, text, 4, "x1,y1,x2,y2"))
 
@@ -190,12 +181,12 @@ def _near(name: str, values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _shape_numbers(name: str, text: str) -> tuple[float, ...]:
-    return _near(name, _numbers(name, text))
+    return _near(name, reals(name, text, 4 if text.count(",") == 3 else 3, "three or four numbers"))
 
 
 _COMMON: Final[dict[str, tuple[str, Read]]] = {
     "frame": ("frame", frame_name),
-    "hdu": ("hdu", _hdu),
+    "hdu": ("hdu", read_hdu),
     "plane": ("plane", in_range(0, COORDINATE_MAX)),
 }
 _COLOR: Final = one_of("mono", "auto", "bayer", "rgb")

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from cgi_worker.wire.facts import MOSAIC
 from cgi_worker.wire.grammar import (
     COORDINATE_MAX,
     Read,
@@ -28,7 +29,6 @@ AUTO_SIDE_PX: Final = 1200  # A viewer that names no size gets what fits this bo
 THUMBNAIL_SIDE_PX: Final = 256
 THUMBNAIL_SIDE_PX_MAX: Final = 1024
 THUMBNAIL_QUALITY: Final = 75
-MOSAIC: Final = -1  # The index of the HDU that is put together from others.
 HDU_INDEX_MAX: Final = 99_999
 
 Stretch = Literal["linear", "sqrt", "log", "asinh", "power", "mtf"]
@@ -171,10 +171,7 @@ def thumbnail_from_pairs(pairs: Iterable[tuple[str, str]]) -> View:
 
 
 def view_pairs(view: View) -> list[tuple[str, str]]:
-    """Write a view as the query parameters that `view_from_pairs` reads back to an equal view; defaults are left out.
-
-    What is always written: the frame, and whatever depends on how many channels there are.
-    """
+    """Write a view as the query parameters that `view_from_pairs` reads back to an equal view, defaults left out."""
     pairs = [("frame", view.frame)]
     for name, (field, _) in _READERS.items():
         value = getattr(view, field)
@@ -185,7 +182,8 @@ def view_pairs(view: View) -> list[tuple[str, str]]:
     return pairs
 
 
-def _read_hdu(name: str, text: str) -> int:
+def read_hdu(name: str, text: str) -> int:
+    """Read the index of an HDU, or "mosaic"."""
     return MOSAIC if text == "mosaic" else whole(name, text, 0, HDU_INDEX_MAX)
 
 
@@ -298,7 +296,7 @@ def _colour_of(field: str) -> Any:
 
 _READERS: Final[dict[str, tuple[str, Read]]] = {
     "frame": ("frame", frame_name),
-    "hdu": ("hdu", _read_hdu),
+    "hdu": ("hdu", read_hdu),
     "plane": ("plane", in_range(0, COORDINATE_MAX)),
     "rgb": ("rgb", _read_rgb),
     "region": ("region", read_region),

@@ -70,6 +70,8 @@ async def test_each_answer_is_what_a_worker_alone_makes(tmp_path: Path, frame: s
             octets, media_type = alone_answers(tmp_path / frame, target)
             assert answer.body == octets, target
             assert answer.headers["content-type"] == media_type
+            if media_type == "application/json":
+                assert json.loads(answer.body)["coordinates"] == "FITS pixels, 1-based, at pixel centres"
             again = await ask(daemon, frame, target, **{"if-none-match": answer.headers["etag"]})
             assert (again.status, again.body) == (304, b"")
 

@@ -238,6 +238,10 @@ class _Alone:
     announced: list[int] = field(default_factory=list)
     kept: dict[Any, Any] = field(default_factory=dict)
 
+    @property
+    def input_count(self) -> int:
+        return len(self.inputs)
+
     def input_array(self, index: int) -> NDArray[Any]:
         return self.inputs[index][0]
 

@@ -21,6 +21,10 @@ class Lending:
     announced: list[int] = field(default_factory=list)
     kept: dict[Any, Any] = field(default_factory=dict)
 
+    @property
+    def input_count(self) -> int:
+        return len(self.inputs)
+
     def input_array(self, index: int) -> NDArray[Any]:
         array = self.inputs[index].view()
         array.flags.writeable = False

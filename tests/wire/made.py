@@ -6,13 +6,12 @@ import msgspec
 from hypothesis import strategies as st
 
 from cgi_worker.wire import packets as p
-from cgi_worker.wire.facts import Hdu
+from cgi_worker.wire.facts import MOSAIC, Hdu
 from cgi_worker.wire.grammar import COORDINATE_MAX
 from cgi_worker.wire.maps import COLOUR_MAPS
 from cgi_worker.wire.question import Pixel, Shape, Sky
 from cgi_worker.wire.steps import Buffer, Deliver, Encode, Halve, Measure, Parse, Read, Reduce, Stage, Tile, Tone
 from cgi_worker.wire.view import (
-    MOSAIC,
     SIDE_PX_MAX,
     AutoLevels,
     Cut,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgi_worker.wire.facts import Facts, Hdu, Source
+from cgi_worker.wire.facts import MOSAIC, Facts, Hdu, Source
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.inquiry import ANSWER_BYTES_MAX, question_recipe
 from cgi_worker.wire.question import (
@@ -27,7 +27,7 @@ from cgi_worker.wire.question import (
 )
 from cgi_worker.wire.recipe import picture_recipe
 from cgi_worker.wire.steps import Measure, Reduce
-from cgi_worker.wire.view import MOSAIC, Region, View
+from cgi_worker.wire.view import Region, View
 
 M31 = "night/m31.fits"
 FRAME = ("frame", M31)

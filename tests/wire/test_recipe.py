@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgi_worker.wire.facts import Facts, Hdu, Part, Source
+from cgi_worker.wire.facts import MOSAIC, Facts, Hdu, Part, Source
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.recipe import FACTOR_MAX, delivered, parse_recipe, picture_recipe
 from cgi_worker.wire.steps import BINS, Encode, Parse, Read, Recipe, Reduce, Tone
-from cgi_worker.wire.view import MOSAIC, Cut, PerChannel, Place, Quantiles, Region, Size, View, Zscale
+from cgi_worker.wire.view import Cut, PerChannel, Place, Quantiles, Region, Size, View, Zscale
 from tests.wire.made import sizes
 
 S = TypeVar("S")

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cgi_worker.wire.facts import MOSAIC
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.view import (
     AUTO_SIZE,
-    MOSAIC,
     PARAMETERS,
     AutoLevels,
     Cut,
