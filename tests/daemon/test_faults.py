@@ -40,10 +40,22 @@ async def catch_worker(daemon: RunningDaemon, how: signal.Signals) -> int:
     with trio.fail_after(20):
         while True:
             for pid in daemon.children():
-                if _state(pid) == "R" and _cpu_ticks(pid) > 0 and _parent(pid) != daemon.pid:
+                if _state(pid) == "R" and _parent(pid) != daemon.pid and await _is_at_work(pid):
                     os.kill(pid, how)
                     return pid
             await trio.lowlevel.checkpoint()
+
+
+async def _is_at_work(pid: int) -> bool:
+    """Whether a worker has a frame mapped; it is held still for the look, and stays so when it has."""
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGSTOP)
+        while _state(pid) not in "TXZ":
+            await trio.lowlevel.checkpoint()
+        if ".fits\n" in Path(f"/proc/{pid}/maps").read_text():
+            return True
+        os.kill(pid, signal.SIGCONT)
+    return False
 
 
 def _fields(pid: int) -> list[str]:
@@ -59,10 +71,6 @@ def _state(pid: int) -> str:
 
 def _parent(pid: int) -> int:
     return int(_fields(pid)[1])
-
-
-def _cpu_ticks(pid: int) -> int:
-    return sum(map(int, _fields(pid)[11:13]))
 
 
 async def test_a_stopped_worker_costs_its_own_request_only(folder: Path) -> None:
