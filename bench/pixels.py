@@ -40,6 +40,9 @@ EXACT: Final = Asked("gigapixel cold, exact / limit, 1 thread", "x", 3.5)
 FLAT: Final = Asked("cost a megapixel, highest / lowest", "x", 1.5)
 TILE: Final = Asked("tile of 256 px, CPU", "ms", 0.5)
 VIEWPORT: Final = Asked("40 tiles in one list, 2 threads", "ms", 30)
+JPEG_MS: Final = 0.13  # What a tile's JPEG takes alone on the machine for which the two bounds above were set.
+TILE_IN_JPEGS: Final = Asked("tile of 256 px, CPU / its JPEG alone", "x", 0.5 / JPEG_MS)
+VIEWPORT_IN_JPEGS: Final = Asked("40 tiles in one list / one tile's JPEG alone", "x", 30 / JPEG_MS)
 STARS: Final = Asked("stars of mono61 / sep by hand", "x", 1.1)
 MEMORY_MB: Final = 45.0
 _LIMIT: Final = ("copy", "JPEG")
@@ -319,7 +322,9 @@ def _tiles(taken: Taken) -> list[Measure]:
         how = f"1:{2**level}, straight from the file"
         measures.append(told(Asked(f"tile of 256 px at level {level}, CPU", "ms"), taken, (f"level {level}",), how))
     viewport = told(VIEWPORT, taken, ("viewport",), "1:1, from the todo list sent to the last segment detached")
-    return [*measures, viewport, told(Asked("40 tiles in one list, CPU", "ms"), taken, ("viewport, CPU",))]
+    measures += [ratio(TILE_IN_JPEGS, taken, (f"level {LEVELS[0]}",), ("JPEG",)), viewport]
+    measures.append(ratio(VIEWPORT_IN_JPEGS, taken, ("viewport",), ("JPEG",)))
+    return [*measures, told(Asked("40 tiles in one list, CPU", "ms"), taken, ("viewport, CPU",))]
 
 
 def _known_levels(vips: peers.Vips) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import trio
 
+from bench.limit import Limit
 from bench.turns import Missing, Taken
 from cgi_worker.source import source_of
 from cgi_worker.wire.facts import Facts, Source, decode_facts
@@ -29,6 +30,7 @@ LEVELS: Final = (0, 1, 2)  # Those that are made straight from a plain file.
 CORES: Final = 2
 LIMIT_S: Final = 120
 WARM_UP: Final = 2
+QUALITY: Final = 85  # The default of a view.
 
 
 class TileWorker:
@@ -39,6 +41,7 @@ class TileWorker:
         self._segments = Segments()
         self._capacity: dict[int, int] = {}
         self._numbers = itertools.count(1)
+        self.made = b""  # The last buffer that was made.
         path_fd = os.open(frame, os.O_PATH)
         self.source: Source = source_of(path_fd)
         os.close(path_fd)
@@ -74,6 +77,8 @@ class TileWorker:
                 used |= dict(zip(recipe.stages[message.stage].outputs, message.used_bytes, strict=True))
         if failed is not None:
             raise Missing(f"{failed.code}: {failed.text}")
+        last = max(used)
+        self.made = bytes(self._segments.read(last, 0, used[last]))
         return used
 
     def cpu_s(self) -> float:
@@ -112,7 +117,7 @@ async def take_tiles(frame: Path, cut: tuple[float, float], rounds: int) -> Take
     """Have viewports made; the samples are milliseconds.
 
     Returns  "level N": CPU time a tile, in lists of a viewport by one thread; "viewport": wall time of one at level 0
-             by two threads; "viewport, CPU": what that cost both cores.
+             by two threads; "viewport, CPU": what that cost both cores; "JPEG": encoding such a tile alone.
     """
     taken = Taken()
     why = f"no end within {LIMIT_S} s"
@@ -123,7 +128,7 @@ async def take_tiles(frame: Path, cut: tuple[float, float], rounds: int) -> Take
                 return taken
             except Missing as missing:  # In here: the template's nursery would wrap it into a group.
                 why = str(missing)
-    names = (*(f"level {level}" for level in LEVELS), "viewport", "viewport, CPU")
+    names = (*(f"level {level}" for level in LEVELS), "JPEG", "viewport", "viewport, CPU")
     return Taken(reasons=dict.fromkeys(names, why))
 
 
@@ -135,6 +140,8 @@ async def _take(worker: TileWorker, view: View, rounds: int, samples: dict[str, 
             recipe = _viewport(view, level, number, (facts, worker.source))
             _, cpu_ms = await _timed(worker, recipe, threads=1)
             took[f"level {level}"] = cpu_ms / len(recipe.stages)
+            if level == 0:
+                took["JPEG"] = min(Limit.encode_ms(worker.made, QUALITY) for _ in range(3))
         recipe = _viewport(view, 0, number, (facts, worker.source))
         took["viewport"], took["viewport, CPU"] = await _timed(worker, recipe, threads=CORES)
         for name, value in took.items() if number >= 0 else ():

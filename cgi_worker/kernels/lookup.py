@@ -5,8 +5,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgi_worker.kernels.compiled import BYTES, compiled
+from cgi_worker.kernels.fetching import fetch
 
 ENTRIES = 65_536
+AHEAD = 2  # Rows asked for beforehand: those of a tile lie so far apart that no processor guesses the next one.
+LINE_BYTES = 64
 _TABLE = numba.types.Array(numba.u1, 2, "C", readonly=True)
 
 
@@ -26,6 +29,8 @@ def look_up(source: NDArray[np.uint8], x: int, swap: int, table: NDArray[np.uint
     rows, columns, samples = out.shape
     keys, line = np.empty(columns, np.uint16), np.empty(columns, np.uint8)
     for row in range(rows):
+        for octet in range(0, 2 * columns + LINE_BYTES, LINE_BYTES):
+            fetch(source, (row + AHEAD) * source.shape[1] + 2 * x + octet)
         words = source[row, 2 * x : 2 * (x + columns)].view(np.uint16)
         if swap == 1:
             for column in range(columns):

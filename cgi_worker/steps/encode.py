@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cgi_worker.steps.jpeg import write_jpeg
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.steps import Encode
@@ -15,7 +16,6 @@ ANNOUNCED_BYTES: Final = 262_144  # Most pictures are smaller: they arrive whole
 PNG_COMPRESS_LEVEL: Final = 1  # Noise hardly shrinks further, and takes several times as long to try.
 WEBP_METHOD: Final = 1  # The default of 4 takes three times as long for a few percent.
 AVIF_SPEED: Final = 9  # 1200 pixels in a third of a second; the default of 6 takes two or more.
-JPEG_SUBSAMPLING: Final[dict[Subsampling, int]] = {"auto": -1, "444": 0, "422": 1, "420": 2}
 AVIF_SUBSAMPLING: Final[dict[Subsampling, str]] = {"auto": "4:2:0", "444": "4:4:4", "422": "4:2:2", "420": "4:2:0"}
 
 
@@ -72,13 +72,13 @@ def do(step: Encode, work: Work) -> Made:
 
 def write(step: Encode, pixels: NDArray[np.uint8], file: IO[bytes], *, threads: int = 1) -> None:
     """Encode pixels, (height, width) or (height, width, 3), C order, into a file from its start to its end."""
+    if step.format == "jpeg":
+        write_jpeg(pixels, file, quality=step.quality, subsampling=step.subsampling, threads=threads)
+        return
     height, width = pixels.shape[:2]
     mode = "RGB" if pixels.ndim == 3 else "L"
     picture = Image.frombuffer(mode, (width, height), pixels.reshape(-1), "raw", mode, 0, 1)
     match step.format:
-        case "jpeg":
-            chroma = {"subsampling": JPEG_SUBSAMPLING[step.subsampling]} if mode == "RGB" else {}
-            picture.save(file, "JPEG", quality=step.quality, **chroma)
         case "png":
             picture.save(file, "PNG", compress_level=PNG_COMPRESS_LEVEL)
         case "webp":
