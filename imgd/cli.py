@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from imgd.config import Settings, doc_of, flags_of, load_settings, settings_table
-from imgd.errors import ConfigError
+from imgd.errors import BadRequest, ConfigError
 
 EXIT_WRONG_SETTING = 2
 
@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "settings":
             sys.stdout.write(settings_table())
             return 0
+        case "watch":
+            return _watch(given)
         case _:
             return _serve(given)
 
@@ -48,11 +50,36 @@ def _serve(given: dict[str, Any]) -> int:
         return EXIT_WRONG_SETTING
 
 
+def _watch(given: dict[str, Any]) -> int:
+    from imgd.events.event import read_cursor  # noqa: PLC0415  # Only here, as above.
+    from imgd.events.filters import filter_from_text, read_filters  # noqa: PLC0415
+    from imgd.watch import FROM_THE_START, Watching, live_url, run  # noqa: PLC0415
+
+    try:
+        if given["since"] not in (None, FROM_THE_START):
+            read_cursor(given["since"])
+        filters = [filter_from_text(text) for text in given["filter"]]
+        read_filters(filters)
+        return run(Watching(live_url(given["url"]), filters, given["since"], given["json"], given["count"]))
+    except BadRequest as error:
+        print(f"imgd: {error.parameter}: {error.text}", file=sys.stderr)
+    except ConfigError as error:
+        print(f"imgd: {error}", file=sys.stderr)
+    return EXIT_WRONG_SETTING
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="imgd", description="Show scientific frames in a browser.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"imgd {metadata.version('imgd')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|settings")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|watch|settings")
     commands.add_parser("settings", help="print the table of all settings", allow_abbrev=False)
+    _add_watch(commands.add_parser("watch", help="print events as they happen", allow_abbrev=False))
     serve = commands.add_parser("serve", help="serve the frames below directories", allow_abbrev=False)
     serve.add_argument("--config", metavar="FILE", help="TOML file with settings; variables and flags override it")
     for setting in fields(Settings):
@@ -64,6 +91,17 @@ def _parser() -> argparse.ArgumentParser:
             action = "append" if doc.many else "store"
             serve.add_argument(*flags_of(setting), dest=setting.name, action=action, metavar="X", help=help_text)
     return parser
+
+
+def _add_watch(watch: argparse.ArgumentParser) -> None:
+    watch.add_argument("url", metavar="URL", help="a daemon, such as http://127.0.0.1:8765/")
+    watch.add_argument("--since", metavar="CURSOR", help="begin after this event (0: with the oldest kept)")
+    watch.add_argument(
+        "--filter", metavar="TEXT", action="append", default=[],
+        help="only events such as 'type=frame.arrived' or 'path glob night/**'; all of several must match",
+    )  # fmt: skip
+    watch.add_argument("--json", action="store_true", help="print each event as JSON")
+    watch.add_argument("--count", metavar="N", type=_count, help="end after so many events")
 
 
 if __name__ == "__main__":

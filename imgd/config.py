@@ -17,6 +17,7 @@ from imgd.setting_kinds import (
     cores,
     count_setting,
     read_binds,
+    read_database,
     read_level,
     read_roots,
     read_rows,
@@ -142,9 +143,33 @@ class Settings:
         ("An answer that makes no progress (64 KiB) for this long is dropped, with the memory that it holds"),
     )
     message_bytes: int = size_setting(16 * KIB, KIB, 16 * MIB, "Largest message of a websocket")
+    ping_s: float = seconds_setting(
+        30.0, 1.0, 3600.0, "A client that is gone without a word is noticed within twice this time, and its work ended"
+    )
     sessions_max: int = count_setting(1_000, 1, 1_000_000, "Websockets at the same time")
     session_uids_max: int = count_setting(
         64, 1, 100_000, "Views that one session has UIDs for; the oldest is forgotten first"
+    )
+    database: str = text_setting(
+        "",
+        read_database,
+        (
+            "Where events are kept: `sqlite:/path/to/file`, or `postgresql://...`, which several daemons may share; "
+            "empty: a SQLite file of its own for these roots in `$STATE_DIRECTORY`, or in `~/.local/state/imgd`"
+        ),
+        default_text="a file of its own",
+    )
+    events_age_s: float = seconds_setting(30 * 86_400.0, 60.0, 1e9, "Events older than this are forgotten")
+    events_max: int = count_setting(1_000_000, 1, 10**9, "Events kept at most; the oldest are forgotten first")
+    ring_max: int = count_setting(2_000, 1, 1_000_000, "Newest events kept in memory, for all clients together")
+    lag_max: int = count_setting(
+        100_000, 1, 10**9, "Events that a client may be behind; it is told which it missed, and goes on from there"
+    )
+    settle_s: float = seconds_setting(
+        2.0, 0.05, 3600.0, "A frame that is too short for its header is announced when it was quiet for this long"
+    )
+    poll_s: float = seconds_setting(
+        0.0, 0.1, 86_400.0, "How often the roots are read through, for network file systems", zero="the kernel tells"
     )
     listing_max: int = count_setting(1_000, 1, 100_000, "Names in one page of a listing")
     scan_max: int = count_setting(

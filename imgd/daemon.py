@@ -1,6 +1,7 @@
 """The daemon: build everything, nest it in the order in which it must end, and run it until told to stop."""
 
 import contextlib
+import hashlib
 import logging
 import os
 import resource
@@ -8,8 +9,11 @@ import signal
 import socket
 import stat
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
 
 import trio
 
@@ -18,9 +22,18 @@ from imgd.config import Settings
 from imgd.core.sessions import Sessions
 from imgd.engine.render import Engine, open_engine
 from imgd.engine.workers import TemplateSettings, become_subreaper
+from imgd.entry import rfc3339
 from imgd.errors import ConfigError
+from imgd.events.event import Draft
+from imgd.events.log import Log, open_log
+from imgd.events.opening import open_store
+from imgd.events.store import Store, StoreDown
+from imgd.watching.describing import describe_by
+from imgd.watching.root import RootWatch
+from imgd.watching.state import WatchSettings, WatchStatistics
 from imgd.web.app import make_app
 from imgd.web.cgi import CgiDesk, serve_cgi, user_ids
+from imgd.web.metrics import Owner
 from imgd.web.serve import ConnectionCounts, HttpServer, Listening, open_listeners
 
 log = logging.getLogger("imgd")
@@ -50,23 +63,47 @@ def run(settings: Settings) -> int:
     return exit_code
 
 
+@dataclass(frozen=True)
+class _House:
+    """What is open while the daemon serves."""
+
+    settings: Settings
+    roots: Roots
+    listening: Listening
+    engine: Engine
+    log: Log
+
+
 async def _main(settings: Settings) -> None:
-    """Nest, outermost first: listening sockets, roots, memory and workers, connections; they end the other way."""
+    """Nest, outermost first: sockets, roots, events, memory and workers, connections; they end the other way."""
     users = user_ids(settings.cgi_users)
     engine: Engine | None = None
-    with open_listeners(settings.bind) as listening, Roots(settings) as roots, _open_cgi_socket(settings) as cgi_socket:
+    with (
+        open_listeners(settings.bind, settings.ping_s) as listening,
+        Roots(settings) as roots,
+        _open_cgi_socket(settings) as cgi_socket,
+    ):
         template = TemplateSettings(
             memory_bytes=settings.worker_memory_bytes or None,
             readable=tuple(str(root.directory) for root in settings.roots),
         )
         try:
-            async with open_engine(settings, roots.open, template) as engine:
+            async with (
+                open_store(settings.database or _own_database(settings)) as store,
+                open_log(store, settings) as events,
+                open_engine(settings, roots.open, template) as engine,
+            ):
+                house = _House(settings, roots, listening, engine, events)
                 sessions = Sessions(settings.sessions_max, settings.session_uids_max)
                 desk = CgiDesk(engine, sessions, users, settings.step_limit_s)
                 async with trio.open_nursery() as nursery:
                     if cgi_socket is not None:
                         nursery.start_soon(serve_cgi, cgi_socket, desk, CGI_PLACES)
-                    await _serve_http(settings, desk, roots, listening)
+                    watches = _watches(house, store)
+                    for watch in watches:
+                        nursery.start_soon(watch.run)
+                    nursery.start_soon(_tell_start, events)
+                    await _serve_http(house, desk, watches)
                     nursery.cancel_scope.cancel()
         except* Exception:
             if engine is not None:
@@ -74,20 +111,54 @@ async def _main(settings: Settings) -> None:
             raise
 
 
-async def _serve_http(settings: Settings, desk: CgiDesk, roots: Roots, listening: Listening) -> None:
+def _watches(house: _House, store: Store) -> list[RootWatch]:
+    """Make what sees the changes below each root."""
+    settings, describe = house.settings, describe_by(house.engine.header)
+    how = WatchSettings(settle_s=settings.settle_s, poll_s=settings.poll_s)
+    return [RootWatch(root, store, describe, how) for root in settings.roots]
+
+
+async def _tell_start(events: Log) -> None:
+    """Note that the daemon has begun; a store that is down has other worries."""
+    draft = Draft(at=rfc3339(time.time_ns()), type="daemon.started", detail={"version": metadata.version("imgd")})
+    with contextlib.suppress(StoreDown):
+        await events.publish([draft])
+
+
+def _own_database(settings: Settings) -> str:
+    """Name the SQLite file that is kept for these roots; make its directory.
+
+    Raises  ConfigError.
+    """
+    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # By systemd.
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    folder = Path(given or os.path.join(home, "imgd")).absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"database: cannot make {folder}: {error.strerror}; say where events are kept") from error
+    of = "\0".join(f"{root.name}={root.directory.absolute()}" for root in settings.roots)
+    return f"sqlite:{folder}/events-{hashlib.sha256(os.fsencode(of)).hexdigest()[:12]}.sqlite"
+
+
+async def _serve_http(house: _House, desk: CgiDesk, watches: list[RootWatch]) -> None:
     """Serve until a signal; then let open answers finish within their limit."""
     stopping = trio.Event()
 
     def connections() -> ConnectionCounts:
         return server.statistics()
 
-    app = make_app(settings, desk.engine, roots, desk.sessions, owners={"http": connections})
-    server = HttpServer(app, settings)
+    def roots() -> list[WatchStatistics]:
+        return [watch.statistics() for watch in watches]
+
+    owners: dict[str, Owner] = {"http": connections, "root": roots}
+    app = make_app(house.settings, desk.engine, house.roots, desk.sessions, log=house.log, owners=owners)
+    server = HttpServer(app, house.settings)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_at_signal, signals, stopping, app.end_sessions)
-            _announce(listening)
-            await server.serve(listening, stopping)
+            _announce(house.listening)
+            await server.serve(house.listening, stopping)
             nursery.cancel_scope.cancel()
 
 

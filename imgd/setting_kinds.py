@@ -12,6 +12,7 @@ MIB: Final = 1024**2
 GIB: Final = 1024**3
 UNITS: Final = {"": 1, "B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": 1024**4}
 ROOT_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_DATABASE: Final = re.compile(r"sqlite:/[^/]|postgres(ql)?://")
 _SIZE: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,6})?) ?(B|KiB|MiB|GiB|TiB|)")
 
 
@@ -89,6 +90,13 @@ def read_text(raw: Any) -> str:
     if isinstance(raw, str) and "\0" not in raw:
         return raw
     raise ValueError("text")
+
+
+def read_database(raw: Any) -> str:
+    """Read where events are kept."""
+    if raw == "" or (isinstance(raw, str) and "\0" not in raw and _DATABASE.match(raw)):
+        return str(raw)
+    raise ValueError("sqlite:/absolute/path or postgresql://...")
 
 
 def read_level(raw: Any) -> str:

@@ -53,6 +53,7 @@ class _Walk:
     warnings: list[str] = field(default_factory=list)
     sections: list[Section | Misfit] = field(default_factory=list)
     scanned: int = 0
+    whole: bool = True
 
 
 def walk(source_fd: int) -> Walked:
@@ -68,10 +69,11 @@ def walk(source_fd: int) -> Walked:
         offset = _walk_one(walking, offset)
     if walking.octets.complaint():
         walking.warnings.append(walking.octets.complaint())
+        walking.whole = False
     _add_mosaic(walking)
     default = next((hdu.index for hdu in sorted(walking.hdus, key=lambda hdu: hdu.index) if hdu.reason is None), None)
     name = "fits.gz" if isinstance(walking.octets, Inflated) else "fits"
-    facts = Facts(name, tuple(walking.hdus), default, tuple(walking.warnings[:64]))
+    facts = Facts(name, tuple(walking.hdus), default, tuple(walking.warnings[:64]), walking.whole)
     return Walked(facts, walking.cards)
 
 
@@ -96,6 +98,7 @@ def _walk_one(walking: _Walk, offset: int) -> int | None:
         if index == 0:
             raise StepFailed("bad_frame", f"HDU 0: {error}") from error
         walking.warnings.append(f"nothing after HDU {index - 1} is shown; HDU {index}: {error}")
+        walking.whole = False
         return None
     stop = header.end + size
     reached = walking.octets.reach(stop)
@@ -112,6 +115,7 @@ def _walk_one(walking: _Walk, offset: int) -> int | None:
     if reached < stop:
         rows = f"{hdu.rows} of {hdu.height_px * hdu.planes} rows" if hdu.shape else f"{reached - header.end} bytes"
         walking.warnings.append(f"HDU {index} is cut short: the file ends after {rows}")
+        walking.whole = False
         return None
     following = header.end + -(-size // BLOCK) * BLOCK
     if walking.octets.reach(following) < following or not _begins_extension(walking, following):

@@ -53,7 +53,7 @@ def fit_facts(facts: Facts, limit_bytes: int = FACTS_BYTES_MAX) -> Facts:
         kept.append(hdu)
     warning = f"facts of the first {len(kept)} of {len(facts.hdus)} HDUs are listed"
     default = next((hdu.index for hdu in kept if hdu.reason is None), None)
-    return Facts(facts.format, tuple(kept), default, (*facts.warnings, warning))
+    return Facts(facts.format, tuple(kept), default, (*facts.warnings, warning), facts.whole)
 
 
 def header_document(facts: Facts, walked: Walked, limit_bytes: int = HEADER_BYTES_MAX) -> bytes:

@@ -164,12 +164,14 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     default_hdu  index of the mosaic if there is one, else of the first HDU with a picture; None if there is none.
     warnings     plain words for people: truncated, unlisted HDUs, odd cards.
+    whole        False: the file ends sooner than its headers say; it may still be growing.
     """
 
     format: str
     hdus: tuple[Hdu, ...]
     default_hdu: int | None
     warnings: tuple[str, ...] = ()
+    whole: bool = True
 
 
 def encode_facts(facts: Facts) -> bytes:

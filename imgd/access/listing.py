@@ -5,35 +5,17 @@ import os
 import re
 import stat
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Literal
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from imgd.access.lookup import open_beneath
+from imgd.entry import FRAME_SUFFIX, Entry, Kind, ref_of, rfc3339, shown
 from imgd.errors import BadRequest
 
 Order = Literal["name", "newest"]
-Kind = Literal["dir", "frame", "other"]
-_FRAME_SUFFIX: Final = re.compile(rb"\.(fits?|fts)(\.gz)?$|\.fz$", re.IGNORECASE)
 _AFTER_NEWEST: Final = re.compile(r"(-?[0-9]{1,20}):(.+)", re.DOTALL)
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """A name in a directory.
-
-    name      for people: bytes that are not UTF-8 are shown as U+FFFD.
-    ref       for addresses: the whole name from the root on, percent-encoded; put it after `frame=` or `dir=` as it is.
-    kind      "frame" is a guess from the name's end; only opening it tells.
-    modified  RFC 3339, UTC; None for a root.
-    """
-
-    name: str
-    ref: str
-    kind: Kind
-    size_bytes: int
-    modified: str | None
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -57,23 +39,6 @@ class Page:
     limit: int
     after: str
     scan_max: int
-
-
-def ref_of(name: bytes) -> str:
-    """Percent-encode a name, slashes left."""
-    return quote(name, safe="/")
-
-
-def shown(name: bytes) -> str:
-    """Make a name fit to be shown."""
-    return name.decode("utf-8", "replace")
-
-
-def rfc3339(time_ns: int) -> str:
-    """Write a time; one that no calendar holds is written as the nearest that it does."""
-    seconds = min(max(time_ns // 10**9, 0), 253_402_300_799)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=time_ns % 10**9 // 1000)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def list_directory(root_fd: int, root: str, path: bytes, page: Page) -> Listing:
@@ -153,7 +118,7 @@ def _entry(root_fd: int, fd: int, path: bytes, name: bytes) -> Entry | None:
         return None
     if stat.S_ISDIR(facts.st_mode):
         kind: Kind = "dir"
-    elif stat.S_ISREG(facts.st_mode) and _FRAME_SUFFIX.search(name):
+    elif stat.S_ISREG(facts.st_mode) and FRAME_SUFFIX.search(name):
         kind = "frame"
     else:
         kind = "other"

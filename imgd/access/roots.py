@@ -14,9 +14,10 @@ from typing import Final, Self, TypeVar
 import trio
 
 from cgi_worker.wire.facts import Source
-from imgd.access.listing import Entry, Listing, Order, Page, list_directory, ref_of
+from imgd.access.listing import Listing, Order, Page, list_directory
 from imgd.access.lookup import failure_of, is_local, no_such, open_at_once, open_beneath, parts_of, refuse_special
 from imgd.config import Settings
+from imgd.entry import Entry, ref_of
 from imgd.errors import Busy, ConfigError
 from imgd.model import OpenSource
 from imgd.setting_kinds import Root

@@ -1,6 +1,7 @@
 """The JSON endpoints, as FastAPI knows them, and the OpenAPI document of all endpoints."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -49,7 +50,26 @@ class Health(BaseModel):
     status: Literal["ok"]
 
 
-def make_api(settings: Settings, engine: Engine, roots: Roots, owners: dict[str, Owner]) -> FastAPI:
+class Readiness(BaseModel):
+    """Pictures can be made. `events` is `ok`, or says why the log takes or gives none: pictures go on without it."""
+
+    status: Literal["ok"]
+    events: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What those who run the daemon look at.
+
+    owners  `statistics()` for /metrics, by the name they get there.
+    down    says why the log of events is down; "" if it is not.
+    """
+
+    owners: dict[str, Owner]
+    down: Callable[[], str]
+
+
+def make_api(settings: Settings, engine: Engine, roots: Roots, figures: Figures) -> FastAPI:
     """Make the part of the application that FastAPI serves."""
     api = FastAPI(
         title="imgd", version="1", summary="Scientific frames as pictures", docs_url=None, redoc_url=None,
@@ -57,7 +77,7 @@ def make_api(settings: Settings, engine: Engine, roots: Roots, owners: dict[str,
     )  # fmt: skip
     _answer_problems(api)
     _add_listing(api, settings, roots)
-    _add_health(api, engine, owners)
+    _add_health(api, engine, figures)
     api.openapi = _describe_all(api, api.openapi)  # type: ignore[method-assign]  # FastAPI's documented way.
     return api
 
@@ -89,8 +109,8 @@ def _limit(text: str, highest: int) -> int:
     return int(text)
 
 
-def _add_health(api: FastAPI, engine: Engine, owners: dict[str, Owner]) -> None:
-    registry = registry_of(owners)
+def _add_health(api: FastAPI, engine: Engine, figures: Figures) -> None:
+    registry = registry_of(figures.owners)
 
     @api.get("/healthz", summary="Is the daemon alive?", tags=["operation"], response_model=Health)
     async def healthz() -> Response:
@@ -100,13 +120,14 @@ def _add_health(api: FastAPI, engine: Engine, owners: dict[str, Owner]) -> None:
         "/readyz",
         summary="Can pictures be made already?",
         tags=["operation"],
-        response_model=Health,
+        response_model=Readiness,
         responses=cast(Any, problem_responses("503")),
     )
     async def readyz() -> Response:
         why_not = engine.ready()
         if not why_not:
-            return Response(b'{"status":"ok"}', media_type="application/json", headers=_NOT_KEPT)
+            told = Readiness(status="ok", events=figures.down() or "ok").model_dump_json()
+            return Response(told, media_type="application/json", headers=_NOT_KEPT)
         body = body_of(problem_of_status(503, why_not))
         return Response(body, 503, {"retry-after": "1", **_NOT_KEPT}, MEDIA_TYPE)
 

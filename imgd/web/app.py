@@ -3,7 +3,9 @@
 from imgd.access.roots import Roots
 from imgd.config import Settings
 from imgd.core.sessions import Sessions
-from imgd.web.api import make_api
+from imgd.events.log import Log
+from imgd.web.api import Figures, make_api
+from imgd.web.feeds import Feeds
 from imgd.web.gone import secured, until_gone
 from imgd.web.images import BY_PATH, Images
 from imgd.web.live import Live
@@ -15,9 +17,10 @@ from imgd.web.seam import App, Engine, Receive, Scope, Send
 class WebApp:
     """The application. It stores nothing but what its parts count."""
 
-    def __init__(self, images: Images, live: Live, api: App) -> None:
+    def __init__(self, images: Images, live: Live, feeds: Feeds, api: App) -> None:
         self._images = images
         self._live = live
+        self._feeds = feeds
         self._api = api
         self._pages = load_pages()
         self._answer_until_gone = until_gone(self._answer)
@@ -35,8 +38,9 @@ class WebApp:
                 await self._api(scope, receive, send)
 
     def end_sessions(self) -> None:
-        """Tell all websockets to leave: the daemon is ending."""
+        """Tell all websockets to leave, and end all feeds: the daemon is ending."""
         self._live.end_sessions()
+        self._feeds.end()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -44,6 +48,8 @@ class WebApp:
             await self._images.picture(scope, receive, send)
         elif path in BY_PATH:
             await self._images.by_path(scope, receive, send)
+        elif path == "/events":
+            await self._feeds.answer(scope, receive, send)
         elif path.startswith("/frame/"):
             await self._images.header(scope, receive, send)
         elif (page := self._pages.get(path)) is not None:
@@ -54,20 +60,29 @@ class WebApp:
             await self._api(as_get, receive, send)
 
 
-def make_app(
-    settings: Settings, engine: Engine, roots: Roots, sessions: Sessions, *, owners: dict[str, Owner] | None = None
+def make_app(  # noqa: PLR0913  # One for each part.
+    settings: Settings,
+    engine: Engine,
+    roots: Roots,
+    sessions: Sessions,
+    *,
+    log: Log,
+    owners: dict[str, Owner] | None = None,
 ) -> WebApp:
     """Make the application.
 
     owners  further `statistics()` for /metrics, by the name they get there.
     """
     images = Images(engine, sessions, settings.send_limit_s)
-    live = Live(sessions, settings.message_bytes, settings.send_limit_s, settings.origins)
+    live = Live(sessions, log, settings)
+    feeds = Feeds(log, settings)
     live.tell_ends(images.end_session)
     all_owners: dict[str, Owner] = {
         "engine": engine.statistics,
         "sessions": sessions.statistics,
+        "events": log.statistics,
         "web": lambda: images.counts,
         **(owners or {}),
     }
-    return WebApp(images, live, make_api(settings, engine, roots, all_owners))
+    api = make_api(settings, engine, roots, Figures(all_owners, lambda: log.down))
+    return WebApp(images, live, feeds, api)

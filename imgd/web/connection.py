@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import h2.errors
@@ -13,7 +14,7 @@ from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import StreamClosed
+from hypercorn.protocol.events import Response, StreamClosed
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BufferCompleteError, H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
 from hypercorn.protocol.ws_stream import FrameTooLargeError, WebsocketBuffer, WSStream
@@ -45,9 +46,8 @@ class Connection(TCPServer):
         self._socket = stream.socket
         self.send_limit_s = 30.0
         self.stalled = False
-        self.idle_task = cast(
-            Any, IdleTimer(config.keep_alive_timeout, context.terminated, self._initiate_server_close)
-        )  # fmt: skip
+        self.idle_timer = IdleTimer(config.keep_alive_timeout, context.terminated, self._initiate_server_close)
+        self.idle_task = cast(Any, self.idle_timer)
         self._life = trio.CancelScope()
 
     async def run(self) -> None:
@@ -79,6 +79,10 @@ class Connection(TCPServer):
         """End it, as the client did: what it asked for is cancelled."""
         await self._close()  # Before the cancelling: a write under way ends by this alone.
         self._life.cancel()
+
+    def become_websocket(self) -> None:
+        """Be no longer idle nor busy: what it is for decides when it ends."""
+        self.idle_timer.end()
 
     def leave_soon(self) -> None:
         """Give the client a moment to take our refusal and leave; then end it."""
@@ -199,6 +203,12 @@ class _Http1(H11Protocol):
         await super()._create_stream(request)
         if isinstance(self.stream, WSStream):
             self.stream.buffer = _BoundedMessage(self.config.websocket_max_message_size, self._connection)
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send what a stream says; from its 101 on the connection is a websocket."""
+        if isinstance(event, Response) and event.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            self._connection.become_websocket()
+        await super().stream_send(event)
 
 
 class _Http2(H2Protocol):

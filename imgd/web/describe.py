@@ -114,6 +114,12 @@ LISTING_PARAMETERS: Final[dict[str, tuple[str, str]]] = {
     "limit": ("integer", "Names in this page, at most the setting `listing_max`."),
     "after": ("string", "The `after` of the page before."),
 }
+EVENTS_PARAMETERS: Final[dict[str, tuple[str, str]]] = {
+    "since": ("string", "A cursor, `epoch:id`: all after it. Not given: from now on."),
+    "filters": ("string", "JSON: a list of `[field, operator, value]`, all of which must match."),
+    "wait": ("integer", "Seconds to wait for the first event, at most 60; not for a stream."),
+    "limit": ("integer", "Events in this answer, 1..1000; not for a stream."),
+}
 PROBLEM: Final[Described] = {
     "type": "object",
     "description": "RFC 9457",
@@ -178,6 +184,7 @@ def plain_paths() -> Described:
                 },
             }
         },
+        "/events": _events_path(),
         "/live": {
             "get": {
                 "summary": "Websocket of a session",
@@ -186,6 +193,37 @@ def plain_paths() -> Described:
                 "responses": {"101": {"description": "Switching to the websocket."}},
             }
         },
+    }
+
+
+def _events_path() -> Described:
+    page = {
+        "type": "object",
+        "properties": {
+            "cursor": {"type": "string", "description": "The next `since`."},
+            "events": {"type": "array", "items": {"type": "object"}, "description": "Ascending by `id`."},
+            "live": {"type": "boolean", "description": "There is no more now."},
+            "missed": {"type": "object", "description": "`from`, `to`: ids that are no longer kept."},
+            "reset": {"type": "boolean", "description": "`since` is of another log; go on from `cursor`."},
+        },
+    }
+    return {
+        "get": {
+            "summary": "What has happened: frames that came, changed or went",
+            "description": "JSON, or to who accepts `text/event-stream` Server-Sent Events (resumed by Last-Event-ID).",
+            "tags": ["events"],
+            "parameters": query_parameters(EVENTS_PARAMETERS),
+            "responses": {
+                "200": {
+                    "description": "Events since then.",
+                    "content": {
+                        "application/json": {"schema": page},
+                        "text/event-stream": {"schema": {"type": "string"}},
+                    },
+                },
+                **problem_responses("400", "503"),
+            },
+        }
     }
 
 
@@ -229,6 +267,9 @@ LIVE_WORDS: Final = (
     'JSON messages, each with an `id` that its reply repeats. `{"id":1,"op":"hello"}` tells the session. '
     '`{"id":2,"op":"src","view":{"frame":"..."}}` (or the view as a query string; optionally `runner`, the name of one '
     'open view) gives `{"id":2,"op":"src","uid":"..."}`, good for `/img?u=` until the socket closes. '
-    '`{"id":3,"op":"ping"}` answers the same. What is wrong is answered by `{"op":"error","status","title","detail",'
+    '`{"id":3,"op":"ping"}` answers the same, and where the client is in the log of events. '
+    '`{"id":4,"op":"subscribe","since":"...","filters":[...]}` tells the events of `/events`, as they come: the reply '
+    "`subscribed` means that none is missed from its `head` on. "
+    'What is wrong is answered by `{"op":"error","status","title","detail",'
     '"parameter"}`, and the session goes on.'
 )

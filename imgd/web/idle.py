@@ -18,6 +18,7 @@ class IdleTimer:
         self._idle = trio.Event()
         self._scope = trio.CancelScope()
         self._started = False
+        self._ended = False
 
     async def restart(self, task_group: TaskGroup, action: object) -> None:
         """Close the connection unless it is busy again in time; hypercorn's `action` is not needed for it."""
@@ -35,11 +36,18 @@ class IdleTimer:
             self._idle = trio.Event()
             self._scope.deadline = math.inf
 
+    def end(self) -> None:
+        """Never close the connection any more, and keep no task for it: it has become a websocket."""
+        self._ended = True
+        self._scope.cancel()
+
     async def _watch(self) -> None:
         while True:
             with self._scope:
                 await self._terminated.wait()
                 await self._idle.wait()  # What is under way when the server ends is answered first.
+            if self._ended:
+                return
             if self._idle.is_set():
                 break
             self._scope = trio.CancelScope()  # It became busy in the moment in which its time was over.

@@ -1,8 +1,14 @@
-"""`/live`: one websocket is one session. It says which views it wants and gets UIDs to load them by."""
+"""`/live`: one websocket is one session. It says which views it wants and gets UIDs to load them by; it follows events.
+
+One task reads what the client says, another one writes: replies first, then events, batch by batch from wherever the
+client is. Nothing piles up for a client that takes nothing: its batches are not read from the log before.
+"""
 
 import itertools
+import math
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -11,11 +17,19 @@ import trio
 
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.view import View, view_from_pairs
+from imgd.config import Settings
 from imgd.core.sessions import Sessions, Wanted
 from imgd.errors import BadRequest, ImgdError, NotYours
+from imgd.events.event import Cursor, read_cursor
+from imgd.events.feed import Feed
+from imgd.events.filters import read_filters
+from imgd.events.log import Log
+from imgd.events.store import StoreDown
+from imgd.web.outbox import Outbox
 from imgd.web.problems import body_of, headers_of, plain_text, problem_of
 from imgd.web.query import read_pairs
 from imgd.web.seam import Receive, Scope, Send
+from imgd.web.telling import told, told_head
 
 VERSION: Final = 1
 RUNNER_MAX: Final = 64
@@ -23,6 +37,16 @@ ID_MAX: Final = 2**53 - 1  # What a browser's number holds exactly.
 CLOSE_GOING_AWAY: Final = 1001
 CLOSE_NOT_TEXT: Final = 1003
 CLOSE_TOO_BIG: Final = 1009
+CLOSE_TOO_SLOW: Final = 1013
+REASONS: Final = {
+    CLOSE_GOING_AWAY: "the daemon is ending",
+    CLOSE_NOT_TEXT: "messages are text",
+    CLOSE_TOO_BIG: "the message is too large",
+    CLOSE_TOO_SLOW: "too slow: nothing was taken within the limit",
+}
+REPLIES_MAX: Final = 16  # That wait to be sent, of one session.
+SUBSCRIPTIONS_MAX: Final = 64  # Of one session.
+STORE_AGAIN_S: Final = 1.0
 
 
 class _Message(msgspec.Struct, frozen=True, tag_field="op", forbid_unknown_fields=True):
@@ -48,25 +72,57 @@ class Src(_Message, frozen=True, tag="src"):
     runner: str = ""
 
 
+class Subscribe(_Message, frozen=True, tag="subscribe"):
+    """Client: tell me events. Its `id` names the subscription.
+
+    since    a cursor: all after it. None: from now on.
+    filters  which; None or none: all.
+    """
+
+    since: str | None = None
+    filters: list[Any] | None = None
+
+
+class Unsubscribe(_Message, frozen=True, tag="unsubscribe"):
+    """Client: no more events of this subscription."""
+
+    sub: int
+
+
 class _Peek(msgspec.Struct):
     id: Any = None
 
 
-_MESSAGES: Final = msgspec.json.Decoder(Hello | Ping | Src)
+_MESSAGES: Final = msgspec.json.Decoder(Hello | Ping | Src | Subscribe | Unsubscribe)
 _PEEK: Final = msgspec.json.Decoder(_Peek)
+
+
+@dataclass(slots=True)
+class _Session:
+    """One websocket's life: its name, what it follows, what is to be said, and the code with which it will be closed.
+
+    life  has a deadline while something is being sent: no scope of its own for each message, which costs more.
+    """
+
+    name: str
+    feed: Feed
+    outbox: Outbox
+    life: trio.CancelScope
+    code: int = CLOSE_TOO_SLOW  # The one end of which nobody else says why.
 
 
 class Live:
     """Serve the websockets."""
 
-    def __init__(self, sessions: Sessions, message_bytes: int, send_limit_s: float, origins: tuple[str, ...]) -> None:
+    def __init__(self, sessions: Sessions, log: Log, settings: Settings) -> None:
         self._sessions = sessions
-        self._message_bytes = message_bytes
-        self._send_limit_s = send_limit_s
-        self._origins = frozenset(origins)
+        self._log = log
+        self._message_bytes = settings.message_bytes
+        self._send_limit_s = settings.send_limit_s
+        self._origins = frozenset(settings.origins)
         self._on_end: Callable[[str], None] = lambda _: None
         self._numbers = itertools.count(1)
-        self._open: dict[str, trio.CancelScope] = {}
+        self._open: dict[str, _Session] = {}
 
     def tell_ends(self, on_end: Callable[[str], None]) -> None:
         """Have somebody told of each session that has ended."""
@@ -75,33 +131,44 @@ class Live:
     def end_sessions(self) -> None:
         """Tell all clients to leave (close code 1001)."""
         for session in self._open.values():
-            session.cancel()
+            session.code = CLOSE_GOING_AWAY
+            session.life.cancel()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one websocket until either side ends it; its session and its UIDs end with it."""
         await receive()  # websocket.connect
-        session = f"ws{next(self._numbers)}"
+        name = f"ws{next(self._numbers)}"
         try:
             _check_origin(scope, self._origins)
-            self._sessions.open(session)
+            self._sessions.open(name)
         except ImgdError as error:
             await _reject(scope, send, error)
             return
         try:
-            with trio.CancelScope() as self._open[session]:
-                await send({"type": "websocket.accept"})
-                code = await self._converse(session, receive, send)
-            if self._open[session].cancelled_caught:
-                code = CLOSE_GOING_AWAY
+            code = await self._converse(name, receive, send)
             if code:
                 with trio.move_on_after(self._send_limit_s):
-                    await send({"type": "websocket.close", "code": code})
+                    await send({"type": "websocket.close", "code": code, "reason": REASONS[code]})
         finally:
-            del self._open[session]
-            self._sessions.close(session)
-            self._on_end(session)
+            del self._open[name]
+            self._sessions.close(name)
+            self._on_end(name)
 
-    async def _converse(self, session: str, receive: Receive, send: Send) -> int:
+    async def _converse(self, name: str, receive: Receive, send: Send) -> int:
+        """Read and write until either side ends it; return the code to close with, 0 if the client is gone."""
+        async with trio.open_nursery() as nursery:
+            session = _Session(name, self._log.feed(), Outbox(REPLIES_MAX), nursery.cancel_scope)
+            self._open[name] = session
+            await send({"type": "websocket.accept"})
+            nursery.start_soon(self._write, session, send)
+            session.code = await self._read(session, receive)
+            if session.code:
+                session.outbox.end()  # What was asked before is answered before the end.
+            else:
+                nursery.cancel_scope.cancel()
+        return session.code
+
+    async def _read(self, session: _Session, receive: Receive) -> int:
         """Answer message after message; return the code to close with, 0 if the client is gone."""
         while True:
             message = await receive()
@@ -112,24 +179,62 @@ class Live:
                 return CLOSE_NOT_TEXT
             if len(text) > self._message_bytes:
                 return CLOSE_TOO_BIG
-            reply = msgspec.json.encode(self._reply(session, text)).decode()
-            with trio.move_on_after(self._send_limit_s) as limit:
-                await send({"type": "websocket.send", "text": reply})
-            if limit.cancelled_caught:
-                return CLOSE_GOING_AWAY
+            await session.outbox.room()
+            reply = await self._reply(session, text)
+            session.outbox.put(msgspec.json.encode(reply).decode())
 
-    def _reply(self, session: str, text: str) -> Mapping[str, Any]:
+    async def _write(self, session: _Session, send: Send) -> None:
+        """Say what is to be said until the outbox is ended."""
+        outbox, feed = session.outbox, session.feed
+        next_head = trio.current_time() + self._log.head_s
+        with self._log.waking(outbox.wake):
+            while True:
+                while (reply := outbox.take()) is not None:
+                    await self._say(session, send, reply)
+                if outbox.ended:
+                    return
+                try:
+                    messages = await self._log.advance(feed)
+                except StoreDown:
+                    await outbox.woken_within(STORE_AGAIN_S)  # It goes on from where it was.
+                    continue
+                for message in messages or ():
+                    await self._say(session, send, told(message))
+                if trio.current_time() >= next_head and self._log.head.epoch:
+                    next_head = trio.current_time() + self._log.head_s
+                    await self._say(session, send, told_head(feed.cursor(self._log.head)))
+                if messages == [] and feed.wants(self._log.head) is None:
+                    await outbox.woken()
+                elif not messages:
+                    await trio.lowlevel.checkpoint()  # It reads on; what others have to say comes in between.
+
+    async def _say(self, session: _Session, send: Send, text: str) -> None:
+        """Send one message; a client that takes nothing for too long is ended, and its session with it."""
+        session.life.deadline = trio.current_time() + self._send_limit_s
+        await send({"type": "websocket.send", "text": text})
+        session.life.deadline = math.inf
+
+    async def _reply(self, session: _Session, text: str) -> Mapping[str, Any]:
+        """Carry out what a message asks. Where it changes what is followed, nothing is waited for after that: the
+        reply is in the outbox before the first event."""
         try:
             message = _MESSAGES.decode(text)
             if not 0 <= message.id <= ID_MAX:
                 raise BadRequest(f"must be from 0 to {ID_MAX}", "id")
             match message:
                 case Hello():
-                    return {"id": message.id, "op": "hello", "session": session, "version": VERSION}
+                    return {"id": message.id, "op": "hello", "session": session.name, "version": VERSION}
                 case Ping():
-                    return {"id": message.id, "op": "ping"}
+                    return {"id": message.id, "op": "ping", "head": _shown(session.feed.cursor(self._log.head))}
                 case Src():
-                    return {"id": message.id, "op": "src", "uid": self._src(session, message)}
+                    return {"id": message.id, "op": "src", "uid": self._src(session.name, message)}
+                case Subscribe():
+                    return {"id": message.id, "op": "subscribed", "head": await self._subscribe(session.feed, message)}
+                case Unsubscribe(_, sub):
+                    if sub not in session.feed:
+                        raise BadRequest("there is no such subscription", "sub")
+                    session.feed.unsubscribe(sub)
+                    return {"id": message.id, "op": "unsubscribed", "sub": sub}
         except ImgdError as error:
             problem = problem_of(error)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
@@ -143,6 +248,17 @@ class Live:
             "parameter": plain_text(problem.parameter),
         }
 
+    async def _subscribe(self, feed: Feed, message: Subscribe) -> str:
+        filters = read_filters(message.filters)
+        since = None if message.since is None else read_cursor(message.since)
+        if message.id in feed:
+            raise BadRequest("is that of an open subscription", "id")
+        if len(feed) >= SUBSCRIPTIONS_MAX:
+            raise BadRequest(f"there are {SUBSCRIPTIONS_MAX} subscriptions already", "id")
+        head = await self._log.settle(since)
+        feed.subscribe(message.id, filters.accepts, since, head)
+        return str(head)
+
     def _src(self, session: str, message: Src) -> str:
         if len(message.runner) > RUNNER_MAX:
             raise BadRequest(f"is longer than {RUNNER_MAX}", "runner")
@@ -150,6 +266,10 @@ class Live:
         runner = f"{session}/{message.runner}" if message.runner else ""
         self._sessions.src(Wanted(_view_of(message.view), session, runner), uid)
         return uid
+
+
+def _shown(head: Cursor) -> str:
+    return str(head) if head.epoch else ""  # The store has never answered yet.
 
 
 def _view_of(asked: dict[str, str | int | float] | str) -> View:

@@ -27,12 +27,6 @@ from imgd.web.connection import Connection
 from imgd.web.seam import App, Receive, Scope, Send
 
 BACKLOG: Final = 256
-_KEEP_ALIVE: Final = (  # A client that is gone without a word is noticed within two minutes.
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 20),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-)
 # What hypercorn 0.18 lets escape when a peer's bytes break the grammar (hypercorn's issues 197, 203, 225, 329): the
 # end of that connection, never of the daemon. Errors of the application do not come this way.
 PEER_CAUSED: Final = (
@@ -69,7 +63,7 @@ class ConnectionCounts:
 
 
 @contextlib.contextmanager
-def open_listeners(binds: tuple[str, ...]) -> Iterator[Listening]:
+def open_listeners(binds: tuple[str, ...], ping_s: float) -> Iterator[Listening]:
     """Listen at all places, for the duration of the `with`.
 
     Raises  ConfigError if one of them cannot be had; none is open then.
@@ -79,7 +73,7 @@ def open_listeners(binds: tuple[str, ...]) -> Iterator[Listening]:
         addresses: list[str] = []
         for text in binds:
             try:
-                listening = _listen(parse_bind(text), opened)
+                listening = _listen(parse_bind(text), opened, ping_s)
             except OSError as error:
                 raise ConfigError(f"bind: cannot listen at {text}: {error.strerror or error}") from error
             addresses += [_address(each) for each in listening]
@@ -87,7 +81,7 @@ def open_listeners(binds: tuple[str, ...]) -> Iterator[Listening]:
         yield Listening(tuple(listeners), tuple(addresses))
 
 
-def _listen(bind: TcpBind | UnixBind, opened: contextlib.ExitStack) -> list[socket.socket]:
+def _listen(bind: TcpBind | UnixBind, opened: contextlib.ExitStack, ping_s: float) -> list[socket.socket]:
     if isinstance(bind, UnixBind):
         with contextlib.suppress(FileNotFoundError):
             _clear_stale(bind.path)
@@ -103,7 +97,7 @@ def _listen(bind: TcpBind | UnixBind, opened: contextlib.ExitStack) -> list[sock
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            for level, option, value in _KEEP_ALIVE:
+            for level, option, value in _keep_alive(ping_s):
                 sock.setsockopt(level, option, value)  # Accepted sockets inherit it.
             sock.bind(address)
             places.append(sock)
@@ -111,6 +105,17 @@ def _listen(bind: TcpBind | UnixBind, opened: contextlib.ExitStack) -> list[sock
         sock.listen(BACKLOG)
         sock.setblocking(False)
     return places
+
+
+def _keep_alive(ping_s: float) -> tuple[tuple[int, int, int], ...]:
+    """Have a client that is gone without a word noticed within twice this time, whether or not it is sent something."""
+    return (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, round(ping_s)),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, int(ping_s / 4))),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(ping_s * 1000)),  # While something is not acknowledged.
+    )
 
 
 def _clear_stale(path: str) -> None:

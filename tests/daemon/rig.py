@@ -189,6 +189,7 @@ async def _start(folder: Path, roots: Path | str | Sequence[Path | str], setting
     given = [roots] if isinstance(roots, Path | str) else list(roots)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("IMGD_")}
     environment |= {f"IMGD_{name.upper()}": str(value) for name, value in settings.items()}
+    environment.setdefault("IMGD_DATABASE", f"sqlite:{folder}/events.sqlite")
     environment |= {MARK: str(folder), "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, "-m", "imgd.cli", "serve", *map(str, given)]
     if "bind" not in settings:

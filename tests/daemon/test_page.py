@@ -85,3 +85,14 @@ async def test_leaving_the_page_ends_its_session(folder: Path) -> None:
         with trio.fail_after(10):
             while b"imgd_sessions_sessions 0.0" not in (await daemon.get("/metrics")).body:
                 await trio.sleep(0.05)
+
+
+async def test_a_new_frame_is_listed_and_followed_without_waiting_for_the_next_look(folder: Path) -> None:
+    async with running_daemon(f"night={folder}") as daemon, browsing(daemon.base_url + "/") as page:
+        await page.until(SHOWN)
+        await page.value("document.getElementById('follow').checked = true")
+        for name in ("new.fits", "newer.fits"):  # The page looks by itself every ten seconds; two looks take longer.
+            with trio.fail_after(4):
+                make.write(folder / name, make.image_hdu(make.star_field(100, 100)))
+                await page.until(f"document.getElementById('frames').textContent.includes('{name}')")
+                await page.until(f"document.getElementById('title').textContent === '{name}'")

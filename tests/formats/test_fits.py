@@ -154,6 +154,7 @@ def test_cut_short(tmp_path: Path) -> None:
     facts = facts_of(cut(path, BLOCK + 7 * 2000 + 500))
     assert [hdu.rows for hdu in facts.hdus] == [7]
     assert facts.warnings == ("HDU 0 is cut short: the file ends after 7 of 10 rows",)
+    assert not facts.whole
     assert only(write(tmp_path / "b", image_hdu(PIXELS, pad=False))).rows == 5
 
 
@@ -205,6 +206,7 @@ def test_inside_gzip(tmp_path: Path) -> None:
     )
     cut(path, path.stat().st_size - 20)
     assert "the gzip file is cut short" in facts_of(path).warnings
+    assert not facts_of(path).whole
 
 
 @pytest.mark.parametrize("what", sorted(hostile()))

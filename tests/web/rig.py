@@ -17,11 +17,13 @@ from imgd.config import Settings
 from imgd.core.sessions import Sessions
 from imgd.engine.answer import Answer, Qualified
 from imgd.errors import ImgdError
+from imgd.events.log import Log, open_log
 from imgd.model import Asker
 from imgd.setting_kinds import Root
 from imgd.web.app import WebApp, make_app
 from imgd.web.seam import Scope
 from imgd.web.serve import HttpServer, open_listeners
+from tests.events.listed import ListStore
 
 
 @dataclass(frozen=True)
@@ -152,29 +154,45 @@ class Served:
     sessions: Sessions
     settings: Settings
     server: HttpServer
+    log: Log
+    store: ListStore
     port: int = 0
     stopping: trio.Event = field(default_factory=trio.Event)
 
 
 @contextmanager
 def made(directory: Path, engine: MemoryEngine, **settings: Any) -> Iterator[Served]:
-    """Make the application without listening."""
-    given = Settings(roots=(Root("night", directory),), bind=("127.0.0.1:0",), **settings)
-    sessions = Sessions(given.sessions_max, given.session_uids_max)
-    with Roots(given) as roots:
-        app = make_app(given, engine, roots, sessions)
-        yield Served(app, engine, sessions, given, HttpServer(app, given))
+    """Make the application without listening; its log of events has no life."""
+    store, given = ListStore(), _settings(directory, settings)
+    with _made(given, engine, Log(store, given), store) as served:
+        yield served
 
 
 @asynccontextmanager
-async def serving(directory: Path, engine: MemoryEngine, **settings: Any) -> AsyncIterator[Served]:
+async def serving(
+    directory: Path, engine: MemoryEngine, *, store: ListStore | None = None, **settings: Any
+) -> AsyncIterator[Served]:
     """Serve the application on a free port of the loopback."""
-    with made(directory, engine, **settings) as served, open_listeners(served.settings.bind) as listening:
-        served.port = int(listening.addresses[0].rstrip("/").rpartition(":")[2])
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(served.server.serve, listening, served.stopping)
-            yield served
-            nursery.cancel_scope.cancel()
+    store, given = store or ListStore(), _settings(directory, settings)
+    async with open_log(store, given) as log:
+        with _made(given, engine, log, store) as served, open_listeners(given.bind, given.ping_s) as listening:
+            served.port = int(listening.addresses[0].rstrip("/").rpartition(":")[2])
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(served.server.serve, listening, served.stopping)
+                yield served
+                nursery.cancel_scope.cancel()
+
+
+def _settings(directory: Path, settings: dict[str, Any]) -> Settings:
+    return Settings(roots=(Root("night", directory),), bind=("127.0.0.1:0",), **settings)
+
+
+@contextmanager
+def _made(given: Settings, engine: MemoryEngine, log: Log, store: ListStore) -> Iterator[Served]:
+    sessions = Sessions(given.sessions_max, given.session_uids_max)
+    with Roots(given) as roots:
+        app = make_app(given, engine, roots, sessions, log=log)
+        yield Served(app, engine, sessions, given, HttpServer(app, given), log, store)
 
 
 @dataclass

@@ -93,6 +93,7 @@ async def test_the_description_has_all_endpoints(tmp_path: Path) -> None:
     with made(tmp_path, MemoryEngine()) as served:
         document = json.loads((await get(served.app, "/openapi.json")).body)
     assert set(document["paths"]) == {
+        "/events",
         "/img", "/frame/{frame}", "/live", "/frames", "/healthz", "/readyz", "/metrics", *BY_PATH,
     }  # fmt: skip
     parameters = {each["name"] for each in document["paths"]["/frames"]["get"]["parameters"]}

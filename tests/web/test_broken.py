@@ -100,7 +100,7 @@ async def test_hostile_bytes_end_their_connection_alone(tmp_path: Path, sent: by
         await stream.aclose()
         await other.send_message('{"id":1,"op":"ping"}')
         with trio.fail_after(5):
-            assert await other.get_message() == '{"id":1,"op":"ping"}'
+            assert await other.get_message() == '{"id":1,"op":"ping","head":"0000000000000001:0"}'
 
 
 async def test_http2_data_after_the_answer_ends_nothing_else(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ async def test_what_is_wrong_is_said_and_the_session_goes_on(
     async with talking(tmp_path) as (served, socket):
         reply = await ask(socket, message)
         assert (reply["op"], reply["id"], reply["parameter"], reply["status"]) == ("error", reply_id, parameter, 400)
-        assert await ask(socket, {"id": 99, "op": "ping"}) == {"id": 99, "op": "ping"}
+        assert await ask(socket, {"id": 99, "op": "ping"}) == {"id": 99, "op": "ping", "head": "0000000000000001:0"}
         assert served.sessions.statistics().uids == 0
 
 

@@ -1,5 +1,7 @@
 // The viewer: lists frames, asks for the chosen one over the websocket, shows it fitted to the window.
-const REFRESH_MS = 3000;
+const REFRESH_MS = 10000; // Frames are announced; folders that come and go are not.
+const SOON_MS = 200; // Between two looks when frames come in numbers.
+const FRAME_EVENTS = ["frame.arrived", "frame.rewritten", "frame.gone"];
 const PING_MS = 25000;
 const RETRY_MS = [500, 1000, 2000, 5000, 10000];
 const PAGE = 500;
@@ -20,10 +22,13 @@ function connect() {
   socket.onopen = () => {
     live.failures = 0;
     at("link").textContent = "live";
+    ask({ op: "subscribe", filters: [["type", "in", FRAME_EVENTS]] }).then(refresh); // What came before is seen by looking.
     if (shown.ref && !at("stage").classList.contains("loaded")) load(); // The question asked meanwhile went nowhere.
   };
   socket.onmessage = ({ data }) => {
     const reply = JSON.parse(data);
+    if (reply.op === "events") return void hear(reply.events.map(({ event }) => event.frame.ref));
+    if (reply.op === "missed" || reply.op === "reset") return void refresh();
     live.waiting.get(reply.id)?.(reply);
     live.waiting.delete(reply.id);
   };
@@ -42,6 +47,21 @@ function ask(message) {
   const reply = new Promise((answer) => live.waiting.set(id, answer));
   live.socket.send(JSON.stringify({ id, ...message }));
   return reply;
+}
+
+const news = { looking: false, more: false };
+
+async function hear(refs) { // Look at the folder again if it is one of its frames, but no oftener than can be seen.
+  if (!refs.some((ref) => ref.slice(0, ref.lastIndexOf("/")) === list.dir)) return;
+  news.more = true;
+  if (news.looking) return;
+  news.looking = true;
+  while (news.more) {
+    news.more = false;
+    await refresh();
+    await new Promise((done) => setTimeout(done, SOON_MS));
+  }
+  news.looking = false;
 }
 
 // ---- the picture

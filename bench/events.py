@@ -1,0 +1,208 @@
+"""Events: how fast both stores take them, how fast one daemon delivers them, and how soon a frame is at the browser."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import trio
+
+from bench.table import Measure, median, percentile
+from tests.daemon.rig import PROJECT, RunningDaemon, running_daemon
+from tests.events.postgres import private_postgres
+from tests.frames import make
+
+TASKS: Final = 64
+EVENTS: Final = 20_000
+DAEMONS: Final = 4
+CLIENTS: Final = 300
+DELIVERED: Final = 1_000  # To each of them.
+SUBSCRIBERS: Final = 1_000
+FILES: Final = 150
+SHAPE: Final = (600, 800)
+PAUSE_S: Final = 0.05  # Between two files: each is to be a single one.
+SETTLE_S: Final = 1.5
+LIMIT_S: Final = 30.0
+
+
+async def measure_events(folder: Path, rounds: int) -> list[Measure]:
+    """Measure stores alone, then daemons with one."""
+    _say(f"publishing {EVENTS} events by {TASKS} tasks, {rounds} rounds")
+    measures = await trio.to_thread.run_sync(_stores, folder, rounds)
+    root = folder / "night"
+    root.mkdir()
+    async with running_daemon(f"night={root}", sessions_max=SUBSCRIBERS + 10) as daemon:
+        _say(f"closing {FILES} files")
+        measures += await _arrivals(daemon, root)
+        _say(f"delivering to {CLIENTS} clients, {rounds} rounds")
+        measures += await _deliveries(daemon, rounds)
+        _say(f"opening {SUBSCRIBERS} subscribers")
+        measures.append(await _memory(daemon))
+    return measures
+
+
+def _stores(folder: Path, rounds: int) -> list[Measure]:
+    fsync_ms = _fsync_ms(folder)
+    measures = [Measure("fsync of 4 KiB, here", "ms", median(fsync_ms), None, f"median of {len(fsync_ms)}")]
+    lite = [_publishing([f"sqlite:{folder}/bench{number}.sqlite"]) for number in range(rounds)]
+    measures += _rates("SQLite, one daemon", lite, 10_000, 6.0)
+    with private_postgres() as server:
+        one = [_publishing([server.new_database()]) for _ in range(rounds)]
+        measures += _rates("PostgreSQL, one daemon", one, 6_000, None)
+        four = [_publishing([server.new_database()] * DAEMONS) for _ in range(rounds)]
+        measures += _rates(f"PostgreSQL, {DAEMONS} daemons", four, 15_000, None)
+    return measures
+
+
+def _fsync_ms(folder: Path) -> list[float]:
+    took = []
+    with (folder / "fsync").open("wb", buffering=0) as file:
+        for _ in range(50):
+            began = time.perf_counter()
+            file.write(bytes(4096))
+            os.fdatasync(file.fileno())
+            took.append((time.perf_counter() - began) * 1e3)
+    return took
+
+
+def _publishing(places: Sequence[str]) -> tuple[float, list[float], float]:
+    """Publish by one process a place, all at once; tell events a second, milliseconds of each, CPU seconds."""
+    with ExitStack() as stack:
+        programs = [
+            stack.enter_context(_program("bench.publisher", place, str(EVENTS), str(TASKS), "1")) for place in places
+        ]
+        for program in programs:
+            _expect(program, "ready")
+        began = time.perf_counter()
+        for program in programs:
+            assert program.stdin is not None
+            program.stdin.write("go\n")
+            program.stdin.flush()
+        told = [json.loads(_line(program)) for program in programs]
+        elapsed_s = time.perf_counter() - began
+    took = [each for one in told for each in one["took_ms"]]
+    return len(took) / elapsed_s, took, sum(one["cpu_s"] for one in told)
+
+
+def _rates(
+    name: str, rounds: Sequence[tuple[float, list[float], float]], rate: float, p50_ms: float | None
+) -> list[Measure]:
+    rates = [each[0] for each in rounds]
+    took = [ms for each in rounds for ms in each[1]]
+    cpu_us = sum(each[2] for each in rounds) / len(took) * 1e6
+    how = f"{TASKS} tasks a daemon, each event acknowledged; {cpu_us:.0f} us of CPU an event without the server's"
+    return [
+        Measure(f"{name}: events published", "/s", median(rates), rate, how, tuple(rates), at_least=True),
+        Measure(f"{name}: p50", "ms", median(took), p50_ms, f"p99 {percentile(took, 0.99):.1f} ms"),
+    ]
+
+
+async def _arrivals(daemon: RunningDaemon, root: Path) -> list[Measure]:
+    """Write frames, and wait for the event of each; the clock starts when the file is closed."""
+    octets = make.image_hdu(np.random.default_rng(1).integers(0, 4000, SHAPE).astype(np.uint16))
+    took: list[float] = []
+    async with daemon.websocket("/live") as live:
+        await live.send_message('{"id":1,"op":"subscribe","filters":[["type","=","frame.arrived"]]}')
+        await live.get_message()
+        for number in range(FILES):
+            with (root / f"{number:04d}.fits").open("wb") as file:
+                file.write(octets)
+            closed = time.perf_counter()
+            with trio.fail_after(LIMIT_S):
+                while f"/{number:04d}.fits" not in await live.get_message():
+                    pass
+            took.append((time.perf_counter() - closed) * 1e3)
+            await trio.sleep(PAUSE_S)
+    took = took[10:]
+    how = (
+        f"{len(took)} frames of {SHAPE[1]} x {SHAPE[0]}, one after another; looked into by a worker, durable, delivered"
+    )
+    return [
+        Measure("file closed -> event at the client, p50", "ms", median(took), 60, how, tuple(took)),
+        Measure("file closed -> event at the client, p99", "ms", percentile(took, 0.99), 250, f"worst {max(took):.1f}"),
+    ]
+
+
+async def _deliveries(daemon: RunningDaemon, rounds: int) -> list[Measure]:
+    rates, cpu_us = [], []
+    for _ in range(rounds):
+        told, cpu_s = await trio.to_thread.run_sync(_deliver, daemon)
+        assert told["exact"], f"a client has not taken each event once; {told['left']} are missing"
+        rates.append(CLIENTS * DELIVERED / told["elapsed_s"])
+        cpu_us.append(cpu_s / (CLIENTS * DELIVERED) * 1e6)
+    how = f"{DELIVERED} events to {CLIENTS} websockets of one daemon; the clients have the other core"
+    return [
+        Measure("deliveries", "/s", median(rates), 50_000, how, tuple(rates), at_least=True),
+        Measure(
+            "CPU of the daemon a delivery", "us", median(cpu_us), None, "publishing by another process", tuple(cpu_us)
+        ),
+    ]
+
+
+def _deliver(daemon: RunningDaemon) -> tuple[dict[str, Any], float]:
+    """Publish beside the daemon, as another one on its store does, and have all clients take it."""
+    store = f"sqlite:{daemon.folder}/events.sqlite"
+    with _program("bench.publisher", store, str(DELIVERED), "1", "250") as publisher:
+        _expect(publisher, "ready")
+        time.sleep(SETTLE_S)
+        with _program("bench.listeners", daemon.host, str(daemon.port), str(CLIENTS), str(DELIVERED)) as listeners:
+            _expect(listeners, "ready")
+            before = _cpu_s(daemon.pid)
+            assert publisher.stdin is not None
+            publisher.stdin.write("go\n")
+            publisher.stdin.flush()
+            told: dict[str, Any] = json.loads(_line(listeners))
+    return told, _cpu_s(daemon.pid) - before
+
+
+async def _memory(daemon: RunningDaemon) -> Measure:
+    async with _subscribers(daemon, SUBSCRIBERS // 10):
+        await trio.sleep(SETTLE_S)
+    before = daemon.pss_bytes()
+    async with _subscribers(daemon, SUBSCRIBERS):
+        await trio.sleep(SETTLE_S)
+        each_kb = (daemon.pss_bytes() - before) / 1e3 / SUBSCRIBERS
+    return Measure("a subscriber", "kB", each_kb, 30, f"growth of PSS by {SUBSCRIBERS} websockets that follow, each")
+
+
+@asynccontextmanager
+async def _subscribers(daemon: RunningDaemon, count: int) -> AsyncIterator[None]:
+    with _program("bench.listeners", daemon.host, str(daemon.port), str(count), "1") as listeners:
+        await trio.to_thread.run_sync(_expect, listeners, "ready")
+        yield
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+@contextmanager
+def _program(module: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Have a program of the bench run."""
+    command = [sys.executable, "-m", module, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
+def _expect(program: "subprocess.Popen[str]", line: str) -> None:
+    said = _line(program)
+    assert said == line, said
+
+
+def _line(program: "subprocess.Popen[str]") -> str:
+    assert program.stdout is not None
+    return program.stdout.readline().strip()
+
+
+def _say(text: str) -> None:
+    print(f"imgd: {text}", file=sys.stderr, flush=True)

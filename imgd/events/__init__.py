@@ -1,0 +1,1 @@
+"""The event log: what happened, in one order for everybody, kept until it is old. It decides nothing about pictures."""

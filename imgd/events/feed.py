@@ -1,0 +1,206 @@
+"""A client's feed: one cursor into the log, and its subscriptions. Pure: who drives it reads the events.
+
+There is one cursor for all subscriptions, so that an event which several of them want is told once and names them all.
+A subscription that begins in the past takes the cursor back; the others wait, and get nothing twice, until it has
+come to where they are.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from imgd.events.event import Cursor, Draft, Event
+
+BATCH_BYTES: Final = 256 * 1024  # A batch of more ends there: what is asked meanwhile waits behind one batch.
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Events, ascending, each with the subscriptions that it is for."""
+
+    items: Sequence[tuple[tuple[int, ...], Event]]
+
+
+class Live(msgspec.Struct, frozen=True):
+    """These have been told all that was in the log when they began; what follows is new."""
+
+    subs: tuple[int, ...]
+    head: Cursor
+
+
+class Missed(msgspec.Struct, frozen=True):
+    """Events that these will not get, whether they match or not: no longer kept, or the client was too slow."""
+
+    subs: tuple[int, ...]
+    first: int
+    last: int
+
+
+class Reset(msgspec.Struct, frozen=True):
+    """What these were told, or asked for, is not of this log: they go on from its head."""
+
+    subs: tuple[int, ...]
+    head: Cursor
+
+
+Message = Batch | Live | Missed | Reset
+Sees = Callable[[Event], bool]
+
+
+def sees_all(_: Event) -> bool:
+    """See every event."""
+    return True
+
+
+class _Subscription:
+    """One subscription: events up to `after` are not for it; `live_at`: where it is live, None when that was told."""
+
+    __slots__ = ("accepts", "after", "id", "live_at")
+
+    def __init__(self, id: int, accepts: Callable[[Draft], bool], after: int, live_at: int | None) -> None:
+        self.id = id
+        self.accepts = accepts
+        self.after = after
+        self.live_at = live_at
+
+
+class Feed:
+    """What one client follows.
+
+    Invariant: of all events after its beginning each subscription is told those that it accepts and the client may
+    see, ascending, once; or that it missed them; or that the log is another one.
+
+    at       everything up to here has been told.
+    version  changes with the subscriptions: what was read for an older one is not to be taken.
+    """
+
+    __slots__ = ("_epoch", "_lag_max", "_notices", "_sees", "_subscriptions", "at", "version")
+
+    def __init__(self, lag_max: int, sees: Sees = sees_all) -> None:
+        self._lag_max = lag_max
+        self._sees = sees
+        self._subscriptions: dict[int, _Subscription] = {}
+        self._notices: list[Message] = []
+        self._epoch = ""
+        self.at = 0
+        self.version = 0
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    def __contains__(self, id: int) -> bool:
+        return id in self._subscriptions
+
+    def cursor(self, head: Cursor) -> Cursor:
+        """Tell where this client is: nothing up to here is still to come."""
+        return Cursor(self._epoch, self.at) if self._subscriptions else head
+
+    def subscribe(self, id: int, accepts: Callable[[Draft], bool], since: Cursor | None, head: Cursor) -> None:
+        """Begin a subscription after `since`, or at the head; its id is not in use.
+
+        head  of the log as it is: a cursor above it, or of another epoch, is not of this log.
+        """
+        assert id not in self._subscriptions
+        self._notices = self.settle(head)
+        after, live_at = head.id, None
+        if since is not None:
+            live_at = head.id
+            if since.epoch == head.epoch and since.id <= head.id:
+                after = since.id
+            else:
+                self._notices.append(Reset((id,), head))
+        for each in self._subscriptions.values():
+            each.after = max(each.after, self.at)
+        self.at = min(after, self.at) if self._subscriptions else after
+        self._subscriptions[id] = _Subscription(id, accepts, after, live_at)
+        self.version += 1
+
+    def unsubscribe(self, id: int) -> None:
+        """End a subscription: no message names it any more."""
+        del self._subscriptions[id]
+        self._notices = [left for notice in self._notices if (left := _without(notice, id)) is not None]
+        if self._subscriptions:
+            self.at = min(max(each.after, self.at) for each in self._subscriptions.values())
+        self.version += 1
+
+    def settle(self, head: Cursor) -> list[Message]:
+        """Tell what needs no reading: that the log is another one, that the client is too far behind, who is live."""
+        messages, self._notices = self._notices, []
+        if not self._subscriptions:
+            self._epoch, self.at = head.epoch, head.id
+            return messages
+        if self._epoch != head.epoch or head.id < self.at:
+            self._epoch, self.at = head.epoch, head.id
+            for each in self._subscriptions.values():
+                each.after = head.id
+                each.live_at = None if each.live_at is None else head.id
+            messages.append(Reset(tuple(self._subscriptions), head))
+        elif head.id - self.at > self._lag_max and not self._replays():
+            messages += self._miss(head.id - self._lag_max)
+        return messages + self._live()
+
+    def wants(self, head: Cursor) -> int | None:
+        """Tell after which id is to be read; None if nothing is."""
+        return self.at if self._subscriptions and self.at < head.id else None
+
+    def take(self, page: Sequence[Event], head: Cursor) -> list[Message]:
+        """Take the events after `at`, as many of them as make a batch, and move on.
+
+        page  what was read, ascending. Where ids are missing the log has forgotten them.
+        head  as it was before the reading.
+        """
+        messages: list[Message] = []
+        items: list[tuple[tuple[int, ...], Event]] = []
+        size_bytes = 0
+        if not page:
+            messages += self._miss(head.id)
+        for event in page:
+            told: list[Message] = self._miss(event.id - 1) if event.id > self.at + 1 else []
+            told += self._live()
+            if told:
+                if items:
+                    messages.append(Batch(items))
+                    items = []
+                messages += told
+            subs = self._subs_of(event)
+            self.at = event.id
+            if subs:
+                items.append((subs, event))
+                size_bytes += len(event.body) + 64
+                if size_bytes > BATCH_BYTES:
+                    break
+        if items:
+            messages.append(Batch(items))
+        return messages + self._live()
+
+    def _subs_of(self, event: Event) -> tuple[int, ...]:
+        if not self._sees(event):
+            return ()
+        number, draft = event.id, event.draft
+        return tuple([each.id for each in self._subscriptions.values() if each.after < number and each.accepts(draft)])
+
+    def _replays(self) -> bool:
+        """Tell whether a subscription is still on its way through the past: it asked for it, and is not late."""
+        return any(each.live_at is not None for each in self._subscriptions.values())
+
+    def _live(self) -> list[Message]:
+        subs = [each for each in self._subscriptions.values() if each.live_at is not None and each.live_at <= self.at]
+        for each in subs:
+            each.live_at = None
+        return [Live(tuple(each.id for each in subs), Cursor(self._epoch, self.at))] if subs else []
+
+    def _miss(self, last: int) -> list[Message]:
+        """Go on after `last`; tell each subscription what it misses by that."""
+        firsts: dict[int, list[int]] = {}
+        for each in self._subscriptions.values():
+            first = max(each.after, self.at) + 1
+            if first <= last:
+                firsts.setdefault(first, []).append(each.id)
+        self.at = max(self.at, last)
+        return [Missed(tuple(subs), first, last) for first, subs in sorted(firsts.items())]
+
+
+def _without(notice: Message, id: int) -> Message | None:
+    assert not isinstance(notice, Batch)
+    subs = tuple(each for each in notice.subs if each != id)
+    return msgspec.structs.replace(notice, subs=subs) if subs else None

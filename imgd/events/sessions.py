@@ -1,0 +1,162 @@
+"""What a connection to a store's database can do; SQLite and PostgreSQL differ here and nowhere else.
+
+Everything blocks, and is called from threads.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from imgd.events.event import Event, event_of
+from imgd.events.orders import EnterRoot, Fill, Key, Row
+from imgd.events.store import Head, StoreDown
+
+
+class SchemaTooNew(StoreDown):
+    """A newer imgd has written this store."""
+
+    def __init__(self, version: int, known: int) -> None:
+        super().__init__(f"was written by a newer imgd (schema {version}, this one knows {known})")
+
+
+class Undone(StoreDown):
+    """The connection was lost, and what was asked is surely not done."""
+
+
+class Collided(StoreDown):
+    """Another daemon was in the way (a deadlock); nothing is done, and it can be tried again at once."""
+
+
+class Session(Protocol):
+    """One connection, used by one thread at a time.
+
+    Every method raises StoreDown. After any exception the session is closed, which undoes an open transaction.
+    `begin` to `finish` are the parts of one transaction; each other method is a transaction of its own.
+    """
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        ...
+
+    def identities(self, keys: Sequence[Key]) -> dict[Key, str]:
+        """Look up what the index knows, without a lock."""
+        ...
+
+    def lock(self, keys: Sequence[Key]) -> dict[Key, str]:
+        """Look it up again, so that nobody else changes these, known or not, before the transaction's end.
+
+        keys  ascending: whoever locks in the same order is never in a deadlock.
+        """
+        ...
+
+    def put(self, identities: Mapping[Key, str | None]) -> None:
+        """Set what the index knows of keys that are locked; None: forget it."""
+        ...
+
+    def finish(self, rows: Sequence[Row]) -> int:
+        """Append events, taking their ids in the last statement, and commit; return the last id (0: no rows)."""
+        ...
+
+    def fill(self, order: Fill) -> None:
+        """Put frames into the index that it does not have; those that it has are newer."""
+        ...
+
+    def enter_root(self, order: EnterRoot) -> bool:
+        """Note a root's directory; empty its index if it was another one."""
+        ...
+
+    def renew_epoch(self, epoch: str) -> Head:
+        """Begin a new epoch if it is still this one."""
+        ...
+
+    def forget(self, id: int) -> int:
+        """Delete the events up to this id."""
+        ...
+
+    def head(self) -> Head:
+        """Read the log's state."""
+        ...
+
+    def read(self, after: int, limit: int) -> list[Event]:
+        """Read events."""
+        ...
+
+    def page(self, root: str, after: bytes, limit: int) -> list[tuple[bytes, str]]:
+        """Read a page of a root's index, by path."""
+        ...
+
+    def last_before(self, at: str) -> int:
+        """Find the last id of the oldest events in a row that are older than this; 0 if there is none."""
+        ...
+
+    def rest(self) -> None:
+        """Do what may be done when there is nothing else to do."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection; never raises."""
+        ...
+
+
+class Seen:
+    """The highest id that this process has seen, and in which epoch; called by all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._epoch = ""
+        self._last = 0
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Epoch and id."""
+        with self._lock:
+            return self._epoch, self._last
+
+    def saw(self, epoch: str, last: int) -> None:
+        """Take note of a head, or of events of the epoch that is known (`epoch` then is "")."""
+        with self._lock:
+            if epoch and epoch != self._epoch:
+                self._epoch, self._last = epoch, last
+            self._last = max(self._last, last)
+
+
+class Database(Protocol):
+    """A database that sessions can be opened with."""
+
+    seen: Seen
+
+    def open(self) -> Session:
+        """Open a session of a store whose schema is up to date and whose epoch is true.
+
+        Raises  StoreDown.
+        """
+        ...
+
+    async def listen(self, nudge: Callable[[], None], ready: Callable[[], None]) -> None:
+        """Call `nudge` after commits of other processes, until cancelled or the connection is lost; `ready` first.
+
+        Raises  StoreDown if it cannot listen.
+        """
+        ...
+
+
+def is_behind(head: Head, before: tuple[str, int]) -> bool:
+    """Tell whether a store has lost what was seen before it was asked."""
+    epoch, last = before
+    return head.epoch == epoch and head.last < last
+
+
+def events_of(rows: Sequence[tuple[int, bytes]]) -> list[Event]:
+    """Read stored events.
+
+    Raises  StoreDown if one is damaged, or of a kind that only a newer imgd knows.
+    """
+    events: list[Event] = []
+    for id, body in rows:
+        try:
+            events.append(event_of(id, body))
+        except msgspec.DecodeError as error:
+            raise StoreDown(f"event {id} cannot be read: {error}") from error
+    return events

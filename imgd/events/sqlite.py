@@ -1,0 +1,333 @@
+"""The store in one file: SQLite, for one machine. Blocks; called from the store's threads.
+
+Beside the database lies a small file (`.seen`) that says which ids were durable a moment ago, and in which file: a
+database that is put back from a copy is older than it, or another file, and gets a new epoch.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from imgd.events import schema
+from imgd.events.event import Event
+from imgd.events.orders import EnterRoot, Fill, Key, Row
+from imgd.events.sessions import SchemaTooNew, Seen, Undone, events_of, is_behind
+from imgd.events.store import Head, StoreDown
+
+APPLICATION_ID: Final = 0x696D6764
+_BUSY_S: Final = 5.0
+_LOOK_EACH_S: Final = 0.05
+_SIZES: Final = (256, 32, 4, 1)  # Rows of one INSERT: few texts, so that all stay prepared.
+_SEEN: Final = re.compile(r"([0-9a-f]{16}) ([0-9]{1,18}) ([0-9]{1,20})\n")
+_HEAD: Final = "SELECT epoch, last, coalesce((SELECT min(id) FROM events), last + 1) FROM meta"
+_RENEW: Final = "UPDATE meta SET epoch = ?, last = max(last, (SELECT coalesce(max(id), 0) FROM events))"
+_WORDS: Final = {"integer": "INTEGER", "octets": "BLOB", "table": "WITHOUT ROWID"}
+
+
+class SqliteDatabase:
+    """A database file."""
+
+    def __init__(self, path: Path, migrations: Sequence[schema.Migration] = schema.MIGRATIONS) -> None:
+        self._path = path
+        self._migrations = migrations
+        self.seen = Seen()
+
+    def open(self) -> "SqliteSession":
+        """Open a session; the file is made if there is none.
+
+        Raises  StoreDown.
+        """
+        before = self.seen.place
+        with _told(), contextlib.ExitStack() as undo:
+            with contextlib.suppress(FileExistsError):  # It names what people took pictures of: nobody else reads it.
+                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_RDWR, 0o600))
+            connection = sqlite3.connect(
+                self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
+            undo.callback(connection.close)
+            file = os.stat(self._path).st_ino
+            _prepare(connection)
+            self._migrate(connection)
+            session = SqliteSession(connection, self._path, file, self.seen)
+            session.check_epoch(before)
+            undo.pop_all()
+        return session
+
+    async def listen(self, nudge: Callable[[], None], ready: Callable[[], None]) -> None:
+        """Nudge after commits of other processes, until cancelled: the log file beside the database has changed."""
+        before = self._log_state()
+        ready()
+        while True:
+            await trio.sleep(_LOOK_EACH_S)
+            if (state := self._log_state()) != before:
+                before = state
+                nudge()
+
+    def _log_state(self) -> tuple[int, int, int] | None:
+        try:
+            log = os.stat(f"{self._path}-wal")
+        except OSError:
+            return None
+        return log.st_ino, log.st_size, log.st_mtime_ns
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        ours = _number(connection, "PRAGMA application_id") == APPLICATION_ID
+        if ours and _number(connection, "PRAGMA user_version") == len(self._migrations):
+            return
+        with _transaction(connection):  # Of two that start at once, one waits here, and finds it done.
+            ours = _number(connection, "PRAGMA application_id") == APPLICATION_ID
+            if not ours and _number(connection, "SELECT count(*) FROM sqlite_schema"):
+                raise StoreDown("is a database of another program")
+            version = _number(connection, "PRAGMA user_version") if ours else 0
+            if version > len(self._migrations):
+                raise SchemaTooNew(version, len(self._migrations))
+            for number, migration in enumerate(self._migrations[version:], start=version + 1):
+                for statement in schema.statements(migration, epoch=secrets.token_hex(8), **_WORDS):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+class SqliteSession:
+    """A connection to the file."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, file: int, seen: Seen) -> None:
+        self._connection = connection
+        self._path = path
+        self._file = file
+        self._log = 0
+        self._seen = seen
+        self._told = ("", -1)  # What `.seen` says.
+
+    def check_epoch(self, before: tuple[str, int]) -> None:
+        """Begin a new epoch if this is not what it was when `.seen` was written, or when this process last looked."""
+        with _transaction(self._connection):
+            head = self._head()
+            told = self._read_seen()
+            newest = _number(self._connection, "SELECT coalesce(max(id), 0) FROM events")
+            other = told is not None and (told[2] != self._file or told[0] != head.epoch or told[1] > head.last)
+            if other or newest > head.last or is_behind(head, before):
+                self._connection.execute(_RENEW, (secrets.token_hex(8),))
+                head, other = self._head(), True
+            if told is None or other:
+                self._write_seen(head)
+        self._seen.saw(head.epoch, head.last)
+        self._log = _inode(f"{self._path}-wal")
+
+    def begin(self) -> None:
+        """Begin a transaction, as the only one who writes."""
+        with _told():
+            self._check_file()
+            self._connection.execute("BEGIN IMMEDIATE")
+
+    def identities(self, keys: Sequence[Key]) -> dict[Key, str]:
+        """Look up what the index knows."""
+        text = "SELECT identity FROM frames WHERE root = ? AND path = ?"
+        with _told():
+            found = ((key, self._connection.execute(text, key).fetchone()) for key in keys)
+            return {key: row[0] for key, row in found if row is not None}
+
+    def lock(self, keys: Sequence[Key]) -> dict[Key, str]:
+        """Look it up again: the whole file is locked already."""
+        return self.identities(keys)
+
+    def put(self, identities: Mapping[Key, str | None]) -> None:
+        """Set what the index knows."""
+        with _told():
+            gone = [key for key, identity in identities.items() if identity is None]
+            here = [(*key, identity) for key, identity in identities.items() if identity is not None]
+            self._connection.executemany("DELETE FROM frames WHERE root = ? AND path = ?", gone)
+            self._insert("INSERT OR REPLACE INTO frames (root, path, identity)", here)
+
+    def finish(self, rows: Sequence[Row]) -> int:
+        """Append events and commit."""
+        epoch, last = "", 0
+        with _told():
+            if rows:
+                text = "UPDATE meta SET last = last + ? RETURNING epoch, last"
+                ((epoch, last),) = self._connection.execute(text, (len(rows),)).fetchall()
+                if is_behind(Head(epoch, last - len(rows), 0), self._seen.place):
+                    raise Undone("the log has lost its end")
+                numbered = [(id, *row) for id, row in enumerate(rows, start=last - len(rows) + 1)]
+                self._insert("INSERT INTO events (id, at, type, body)", numbered)
+            self._connection.execute("COMMIT")
+        self._check_kept()
+        if rows:
+            self._seen.saw(epoch, last)
+        return last
+
+    def fill(self, order: Fill) -> None:
+        """Put frames into the index that it does not have."""
+        with self._changing():
+            rows = [(order.root, path, identity) for path, identity in order.known.items()]
+            self._insert("INSERT OR IGNORE INTO frames (root, path, identity)", rows)
+
+    def enter_root(self, order: EnterRoot) -> bool:
+        """Note a root's directory."""
+        with self._changing() as connection:
+            row = connection.execute("SELECT directory FROM roots WHERE name = ?", (order.root,)).fetchone()
+            if row == (order.directory,):
+                return True
+            connection.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (order.root, order.directory))
+            connection.execute("DELETE FROM frames WHERE root = ?", (order.root,))
+            return False
+
+    def renew_epoch(self, epoch: str) -> Head:
+        """Begin a new epoch if it is still this one."""
+        with self._changing() as connection:
+            connection.execute(f"{_RENEW} WHERE epoch = ?", (secrets.token_hex(8), epoch))
+            head = self._head()
+            self._write_seen(head)  # At once: who opens the store must not take this epoch for a copy's.
+        self._seen.saw(head.epoch, head.last)
+        return head
+
+    def forget(self, id: int) -> int:
+        """Delete the events up to this id."""
+        with self._changing() as connection:
+            return connection.execute("DELETE FROM events WHERE id <= ?", (id,)).rowcount
+
+    def head(self) -> Head:
+        """Read the log's state."""
+        with _told():
+            self._check_file()
+            head = self._head()
+        self._seen.saw(head.epoch, head.last)
+        return head
+
+    def read(self, after: int, limit: int) -> list[Event]:
+        """Read events."""
+        with _told():
+            self._check_file()
+            text = "SELECT id, body FROM events WHERE id > ? ORDER BY id LIMIT ?"
+            rows = self._connection.execute(text, (after, limit)).fetchall()
+        if rows:
+            self._seen.saw("", rows[-1][0])
+        return events_of(rows)
+
+    def page(self, root: str, after: bytes, limit: int) -> list[tuple[bytes, str]]:
+        """Read a page of a root's index."""
+        with _told():
+            self._check_file()
+            text = "SELECT path, identity FROM frames WHERE root = ? AND path > ? ORDER BY path LIMIT ?"
+            return self._connection.execute(text, (root, after, limit)).fetchall()
+
+    def last_before(self, at: str) -> int:
+        """Find the last id of the oldest events in a row that are older than this."""
+        text = """SELECT coalesce((SELECT id - 1 FROM events WHERE at >= ? ORDER BY id LIMIT 1),
+                                  (SELECT max(id) FROM events), 0)"""
+        with _told():
+            return _number(self._connection, text, at)
+
+    def rest(self) -> None:
+        """Write what is durable into `.seen`, if it changed."""
+        if self._seen.place != self._told:
+            with self._changing():
+                self._write_seen(self._head())
+
+    def close(self) -> None:
+        """Close the connection."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+    def _head(self) -> Head:
+        return Head(*self._connection.execute(_HEAD).fetchone())
+
+    def _insert(self, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert many rows by few statements: each lets go of the interpreter's lock, and must get it back."""
+        done = 0
+        for size in _SIZES:
+            while len(rows) - done >= size:
+                places = ", ".join([f"({', '.join('?' * len(rows[done]))})"] * size)
+                values = [value for row in rows[done : done + size] for value in row]
+                self._connection.execute(f"{text} VALUES {places}", values)
+                done += size
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with _told():
+            self._check_file()
+            with _transaction(self._connection):
+                yield self._connection
+        self._check_kept()
+
+    def _check_file(self) -> None:
+        """See that the file is still the one that its name leads to."""
+        if _inode(self._path) == self._file:
+            return
+        self.close()
+        if self._log and _inode(f"{self._path}-wal") == self._log:  # It would be taken for the other file's.
+            for name in (f"{self._path}-wal", f"{self._path}-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name)
+        raise Undone("the database file was replaced or removed")
+
+    def _check_kept(self) -> None:
+        """See that a commit went into the file that is there: one into a file without a name is none."""
+        if _inode(self._path) != self._file:
+            raise StoreDown("the database file was replaced or removed during a commit")
+
+    def _read_seen(self) -> tuple[str, int, int] | None:
+        try:
+            found = _SEEN.fullmatch(Path(f"{self._path}.seen").read_text("ascii"))
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+        return (found[1], int(found[2]), int(found[3])) if found else None
+
+    def _write_seen(self, head: Head) -> None:
+        """Write `.seen`, while nobody else can change the store. Without it less is noticed, and nothing is wrong."""
+        name = f"{self._path}.seen"
+        with contextlib.suppress(OSError):
+            descriptor = os.open(f"{name}~", os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "w", encoding="ascii") as file:
+                file.write(f"{head.epoch} {head.last} {self._file}\n")
+            os.replace(f"{name}~", name)
+        self._told = (head.epoch, head.last)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {64 * 1024**2}"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _number(connection: sqlite3.Connection, text: str, *values: object) -> int:
+    return int(connection.execute(text, values).fetchone()[0])
+
+
+def _inode(path: Path | str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Tell what the database has against it as StoreDown; a bug of ours stays what it is."""
+    try:
+        yield
+    except (sqlite3.ProgrammingError, sqlite3.DataError):
+        raise
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise StoreDown(_words(error)) from error
+
+
+def _words(error: sqlite3.Error | OSError) -> str:
+    return (error.strerror or "input/output error") if isinstance(error, OSError) else str(error)

@@ -1,0 +1,54 @@
+"""From what was seen of a file to the change that the store is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from imgd.entry import Entry, ref_of, rfc3339, shown
+from imgd.events.event import Draft, OtherType, Scalar
+from imgd.events.store import Change
+
+THUMBNAIL_PX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is to be told of one file.
+
+    identity  None: it is gone.
+    last      the identity that it has, or was last seen with; "" if that is not known.
+    """
+
+    path: bytes
+    identity: str | None
+    last: str
+    at_ns: int
+    hdu: Mapping[str, Scalar] = field(default_factory=dict)
+    detail: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+def change_of(root: str, fact: Fact) -> Change:
+    """Write it for the store, which sets the type."""
+    ref = ref_of(root.encode() + b"/" + fact.path)
+    size, modified = _facts_of(fact.last)
+    entry = Entry(shown(fact.path.rpartition(b"/")[2]), ref, "frame", size, modified)
+    draft = Draft(
+        at=rfc3339(fact.at_ns),
+        type="frame.gone" if fact.identity is None else "frame.arrived",
+        root=root,
+        path=shown(fact.path),
+        frame=entry,
+        thumbnail="" if fact.identity is None else f"thumbnail?frame={ref}&side={THUMBNAIL_PX}",
+        hdu=dict(fact.hdu),
+        detail=dict(fact.detail),
+    )
+    return Change(root, fact.path, fact.identity, draft)
+
+
+def root_draft(root: str, type_: OtherType, at_ns: int, **detail: Scalar) -> Draft:
+    """Write an event about a root as a whole."""
+    return Draft(at=rfc3339(at_ns), type=type_, root=root, detail=detail)
+
+
+def _facts_of(identity: str) -> tuple[int, str | None]:
+    size, colon, mtime_ns = identity.partition(":")
+    return (int(size), rfc3339(int(mtime_ns))) if colon else (0, None)

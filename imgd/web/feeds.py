@@ -1,0 +1,210 @@
+"""`/events`: the log over plain HTTP, as Server-Sent Events or as JSON that is waited for (long polling)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from imgd.config import Settings
+from imgd.errors import BadRequest, Busy, ImgdError
+from imgd.events.event import Cursor, Event, read_cursor
+from imgd.events.feed import Batch, Feed, Live, Message, Missed, Reset
+from imgd.events.filters import Filters, read_filters_json
+from imgd.events.log import Log
+from imgd.events.store import StoreDown
+from imgd.web.outbox import Outbox
+from imgd.web.problems import Headers, send_body, send_problem, send_status
+from imgd.web.query import read_known
+from imgd.web.seam import Receive, Scope, Send
+
+STREAM: Final = b"text/event-stream"
+WAIT_MAX_S: Final = 60
+LIMIT: Final = 500
+LIMIT_MAX: Final = 1_000
+LOOKED_AT_MAX: Final = 20_000  # Events that one answer looks through for those that match.
+HEARTBEAT_S: Final = 15.0
+RETRY_MS: Final = 2_000
+STORE_AGAIN_S: Final = 1.0
+_SUB: Final = 0  # The one subscription of such a feed.
+_HEADERS: Final[Headers] = [(b"cache-control", b"no-store"), (b"vary", b"accept"), (b"x-accel-buffering", b"no")]
+
+
+class Feeds:
+    """Answer `/events`."""
+
+    def __init__(self, log: Log, settings: Settings) -> None:
+        self._log = log
+        self._send_limit_s = settings.send_limit_s
+        self._open_max = settings.sessions_max
+        self._open: dict[int, Outbox] = {}
+        self._count = 0
+        self._ended = False
+
+    def end(self) -> None:
+        """Have all answers end in order, and no further one wait: the daemon is ending."""
+        self._ended = True
+        for each in self._open.values():
+            each.end()
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; the caller cancels it when the client leaves."""
+        del receive
+        if scope["method"] != "GET":
+            await send_status(send, 405, "only GET", [(b"allow", b"GET")])
+            return
+        try:
+            if len(self._open) >= self._open_max:
+                raise Busy("there are too many open feeds", STORE_AGAIN_S)
+            self._count += 1
+            number, wakes = self._count, Outbox(1)
+            self._open[number] = wakes
+            try:
+                if self._ended:
+                    wakes.end()
+                with self._log.waking(wakes.wake):
+                    await self._answer(scope, send, wakes)
+            finally:
+                del self._open[number]
+        except ImgdError as error:
+            await send_problem(send, error)
+
+    async def _answer(self, scope: Scope, send: Send, wakes: Outbox) -> None:
+        accept = _header(scope, b"accept")
+        if STREAM in accept:
+            given = read_known(scope["query_string"], ("since", "filters"))
+            since = _header(scope, b"last-event-id").decode("latin-1") or given.get("since", "")
+            feed = await self._begin(since, given)
+            await self._stream(feed, send, wakes)
+            return
+        given = read_known(scope["query_string"], ("since", "filters", "wait", "limit"))
+        wait_s = _number(given, "wait", 0, WAIT_MAX_S) or 0
+        limit = _number(given, "limit", 1, LIMIT_MAX) or LIMIT
+        feed = await self._begin(given.get("since", ""), given)
+        body = await self._page(feed, limit, trio.current_time() + wait_s, wakes)
+        await send_body(send, 200, [(b"content-type", b"application/json"), *_HEADERS], body)
+
+    async def _begin(self, since: str, given: Mapping[str, str]) -> Feed:
+        filters: Filters = read_filters_json(given.get("filters", ""))
+        cursor = read_cursor(since) if since else None
+        head = await self._log.settle(cursor)
+        feed = self._log.feed()
+        feed.subscribe(_SUB, filters.accepts, cursor, head)
+        return feed
+
+    async def _page(self, feed: Feed, limit: int, deadline: float, wakes: Outbox) -> bytes:
+        """Collect what there is; if that is nothing, wait for something until the deadline."""
+        page = _Page()
+        begun_at = feed.at
+        while True:
+            messages = await self._next(feed, wakes, limit - len(page.events))
+            for message in messages:
+                page.add(message)
+            head = self._log.head
+            behind = feed.wants(head) is not None
+            if behind and len(page.events) < limit and feed.at - begun_at < LOOKED_AT_MAX:
+                await trio.lowlevel.checkpoint()
+                continue
+            left_s = deadline - trio.current_time()
+            if behind or page.is_news or left_s <= 0 or wakes.ended:
+                return page.write(feed.cursor(head), live=not behind)
+            await wakes.woken_within(left_s)
+
+    async def _stream(self, feed: Feed, send: Send, wakes: Outbox) -> None:
+        """Send events until the client leaves, takes nothing for too long, or the daemon ends."""
+        headers = [(b"content-type", STREAM), *_HEADERS]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        text = b"retry: %d\nid: %b\n\n" % (RETRY_MS, str(feed.cursor(self._log.head)).encode())
+        while True:
+            with trio.move_on_after(self._send_limit_s) as limit:
+                await send({"type": "http.response.body", "body": text, "more_body": True})
+            if limit.cancelled_caught:
+                return  # Without an end: the connection breaks, and the client comes again.
+            text = await self._streamed(feed, wakes)
+            if not text:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+
+    async def _streamed(self, feed: Feed, wakes: Outbox) -> bytes:
+        """Wait for what is to be sent next; nothing: the daemon is ending."""
+        while not wakes.ended:
+            messages = await self._next(feed, wakes, LIMIT)
+            if messages:
+                return b"".join(_as_stream(message, self._log.head.epoch) for message in messages)
+            if feed.wants(self._log.head) is not None:
+                await trio.lowlevel.checkpoint()
+            elif not await wakes.woken_within(HEARTBEAT_S):
+                return b": still here\nid: %b\n\n" % str(feed.cursor(self._log.head)).encode()
+        return b""
+
+    async def _next(self, feed: Feed, wakes: Outbox, limit: int) -> list[Message]:
+        """Read on; while the store is down there is nothing."""
+        try:
+            return await self._log.advance(feed, limit) or []
+        except StoreDown:
+            await wakes.woken_within(STORE_AGAIN_S)
+            return []
+
+
+class _Page:
+    """What one long-poll answer tells."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._missed: dict[str, int] | None = None
+        self._reset = False
+
+    @property
+    def is_news(self) -> bool:
+        """Tell whether there is anything in it that is not to be waited with."""
+        return bool(self.events) or self._missed is not None or self._reset
+
+    def add(self, message: Message) -> None:
+        """Take a message of the feed."""
+        match message:
+            case Batch(items):
+                self.events += [event for _, event in items]
+            case Missed(_, first, last):
+                self._missed = {"from": self._missed["from"] if self._missed else first, "to": last}
+            case Reset():
+                self.events, self._missed, self._reset = [], None, True  # What was read is of another log.
+            case Live():
+                pass
+
+    def write(self, cursor: Cursor, *, live: bool) -> bytes:
+        """Write it as JSON."""
+        rest: dict[str, Any] = {"cursor": str(cursor), "live": live}
+        if self._missed is not None:
+            rest["missed"] = self._missed
+        if self._reset:
+            rest["reset"] = True
+        return msgspec.json.encode(rest)[:-1] + b',"events":[' + b",".join(e.json for e in self.events) + b"]}"
+
+
+def _as_stream(message: Message, epoch: str) -> bytes:
+    match message:
+        case Batch(items):
+            return b"".join(
+                b"id: %b:%d\nevent: %b\ndata: %b\n\n"
+                % (epoch.encode(), event.id, event.draft.type.encode(), event.json)
+                for _, event in items
+            )
+        case Live(_, head):
+            return b'event: live\nid: %b\ndata: {"head":"%b"}\n\n' % ((str(head).encode(),) * 2)
+        case Missed(_, first, last):
+            return b'event: missed\nid: %b:%d\ndata: {"from":%d,"to":%d}\n\n' % (epoch.encode(), last, first, last)
+        case Reset(_, head):
+            return b'event: reset\nid: %b\ndata: {"head":"%b"}\n\n' % ((str(head).encode(),) * 2)
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return b", ".join(value for key, value in scope["headers"] if key == name)
+
+
+def _number(given: Mapping[str, str], name: str, low: int, high: int) -> int | None:
+    text = given.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+        raise BadRequest(f"must be a whole number from {low} to {high}", name)
+    return int(text)

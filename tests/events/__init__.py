@@ -1,0 +1,1 @@
+"""Events: the log, its stores, and everybody who follows it."""
