@@ -41,7 +41,11 @@ class Settings:
     """All settings, checked: making one with a wrong value raises ConfigError, so that none exists."""
 
     roots: tuple[Root, ...] = text_setting(
-        (), read_roots, "Directory trees to serve, as `DIR` or `NAME=DIR`", default_text="none", many=True
+        (),
+        read_roots,
+        "Directory trees to serve, as `DIR`, or as `NAME=DIR`, which may come later",
+        default_text="none",
+        many=True,
     )
     bind: tuple[str, ...] = text_setting(
         ("127.0.0.1:8765",),

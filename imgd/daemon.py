@@ -80,9 +80,9 @@ async def _main(settings: Settings) -> None:
     engine: Engine | None = None
     with (
         open_listeners(settings.bind, settings.ping_s) as listening,
-        Roots(settings) as roots,
         _open_cgi_socket(settings) as cgi_socket,
     ):
+        roots = Roots(settings)
         template = TemplateSettings(
             memory_bytes=settings.worker_memory_bytes or None,
             readable=tuple(str(root.directory) for root in settings.roots),
@@ -93,6 +93,7 @@ async def _main(settings: Settings) -> None:
                 open_log(store, settings) as events,
                 open_engine(settings, roots.open, template) as engine,
             ):
+                roots.tell_news(engine.renew_workers)
                 house = _House(settings, roots, listening, engine, events)
                 sessions = Sessions(settings.sessions_max, settings.session_uids_max)
                 desk = CgiDesk(engine, sessions, users, settings.step_limit_s)

@@ -160,7 +160,8 @@ def parse_bind(text: str) -> TcpBind | UnixBind:
 def parse_roots(texts: tuple[str, ...]) -> tuple[Root, ...]:
     """Read "DIR" or "NAME=DIR" each; a name not given is the directory's last component, made unique.
 
-    Raises  ValueError with words that follow "must be", for a bad or repeated name, or what is no directory.
+    Raises  ValueError with words that follow "must be", for a bad or repeated name, or what is no directory (but one
+            with a name may be missing).
     """
     named: list[tuple[str, str]] = []
     for text in texts:
@@ -172,7 +173,7 @@ def parse_roots(texts: tuple[str, ...]) -> tuple[Root, ...]:
     roots: list[Root] = []
     for given, text in named:
         directory = Path(text).expanduser().absolute()
-        if not directory.is_dir():
+        if not directory.is_dir() and (directory.exists() or not given):  # What has a name may come later.
             raise ValueError(f"directories; {text!r} is not one")
         name = given or _free_name(directory, {*taken, *(root.name for root in roots)})
         if name in (".", ".."):

@@ -9,6 +9,10 @@ from typing import Final
 from imgd.errors import BadFrame, Busy, ImgdError, NoSuchFrame, NotYours
 
 _SYS_OPENAT2: Final = 437
+_AT_FDCWD: Final = -100
+_AT_EMPTY_PATH: Final = 0x1000
+_AT_STATX_DONT_SYNC: Final = 0x4000
+_STATX_INO: Final = 0x100
 _RESOLVE_NO_XDEV: Final = 0x01
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_BENEATH: Final = 0x08
@@ -20,6 +24,15 @@ _ATTEMPTS: Final = 8  # EAGAIN: something was renamed while ".." of a link was r
 _RETRY_AFTER_S: Final = 5.0
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)  # Calls through it let go of the interpreter's lock.
+
+
+class _Statx(ctypes.Structure):
+    """The part of `struct statx` that tells which file it is."""
+
+    _fields_ = (
+        ("before", ctypes.c_uint8 * 32), ("inode", ctypes.c_uint64), ("between", ctypes.c_uint8 * 96),
+        ("major", ctypes.c_uint32), ("minor", ctypes.c_uint32), ("after", ctypes.c_uint8 * 112),
+    )  # fmt: skip
 
 
 class _OpenHow(ctypes.Structure):
@@ -53,6 +66,20 @@ def open_at_once(directory_fd: int, path: bytes, flags: int) -> int:
     how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     fd: int = _libc.syscall(_SYS_OPENAT2, directory_fd, path, ctypes.byref(how), ctypes.sizeof(how))
     return fd
+
+
+def open_directory_at_once(directory: bytes) -> int:
+    """Open a directory by its whole name if the kernel has that in memory, as a place to start from; -1 otherwise."""
+    how = _OpenHow(os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _RESOLVE_NO_MAGICLINKS | _RESOLVE_CACHED)
+    fd: int = _libc.syscall(_SYS_OPENAT2, _AT_FDCWD, directory, ctypes.byref(how), ctypes.sizeof(how))
+    return fd
+
+
+def place_of(fd: int) -> tuple[int, int]:
+    """Tell device and inode of what is open; nobody is asked but the kernel's memory."""
+    facts = _Statx()
+    failed = _libc.statx(fd, b"", _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC, _STATX_INO, ctypes.byref(facts))
+    return (-1, -1) if failed else (os.makedev(facts.major, facts.minor), facts.inode)
 
 
 def is_local(directory_fd: int) -> bool:

@@ -1,39 +1,96 @@
 """Roots: from the name of a frame to an open source, without ever opening its contents."""
 
+import errno
 import itertools
+import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 
 import trio
 
 from cgi_worker.wire.facts import Source
 from imgd.access.listing import Listing, Order, Page, list_directory
-from imgd.access.lookup import failure_of, is_local, no_such, open_at_once, open_beneath, parts_of, refuse_special
+from imgd.access.lookup import (
+    failure_of,
+    is_local,
+    no_such,
+    open_at_once,
+    open_beneath,
+    open_directory_at_once,
+    parts_of,
+    place_of,
+    refuse_special,
+)
 from imgd.config import Settings
 from imgd.entry import Entry, ref_of
 from imgd.errors import Busy, ConfigError
 from imgd.model import OpenSource
 from imgd.setting_kinds import Root
 
+log = logging.getLogger("imgd.roots")
+
 RACE_NS: Final = 50_000_000  # Far above the step of a file system's clock (4 to 10 ms).
 _RETRY_AFTER_S: Final = 5.0
+_OF_US: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _OpenRoot:
+class _RootAway(Exception):
+    """The root's directory is not there."""
+
+
+@dataclass(slots=True)
+class _KnownRoot:
+    """A root, and which directory it was when it was last seen.
+
+    No descriptor of it is kept: that would keep its file system from being unmounted, and outlive a mount.
+
+    local  it lies on a file system that never waits for another machine.
+    news   it has come to be another directory than it was, and nobody was told yet.
+    """
+
     root: Root
-    fd: int
-    local: bool
     threads: trio.CapacityLimiter
+    place: tuple[int, int] | None = None
+    local: bool = False
+    news: bool = False
+
+    @contextmanager
+    def entered(self) -> Iterator[int]:
+        """Open it as a place to start from. May block.
+
+        Raises  _RootAway.
+        """
+        try:
+            fd = os.open(self.root.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in _OF_US:
+                raise
+            raise _RootAway from error
+        try:
+            if (place := place_of(fd)) != self.place:
+                self.local = is_local(fd)
+                self.place, self.news = place, True
+            yield fd
+        finally:
+            os.close(fd)
+
+    def open_at_once(self, path: bytes) -> int:
+        """Find a file below it without blocking; -1 if that cannot be."""
+        fd = open_directory_at_once(os.fsencode(self.root.directory)) if self.local else -1
+        if fd < 0:
+            return -1
+        try:
+            return open_at_once(fd, path, os.O_PATH) if place_of(fd) == self.place else -1
+        finally:
+            os.close(fd)
 
 
 class _Found:
@@ -62,39 +119,37 @@ class _Found:
 
 
 class Roots:
-    """The directory trees that are served. Use it as a context manager: it holds one descriptor for each."""
+    """The directory trees that are served. They may go, and come later: each look begins at what is there then."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._roots: dict[str, _OpenRoot] = {}
-        self._salts = itertools.count(1)
-        self._closing = ExitStack()
+        """Look at the roots.
 
-    def __enter__(self) -> Self:
-        """Open the roots.
-
-        Raises  ConfigError for a root that cannot be opened, or a kernel without openat2 (Linux 5.6).
+        Raises  ConfigError if none can be opened, or on a kernel without openat2 (Linux 5.6).
         """
-        with ExitStack() as opened:
-            for root in self._settings.roots:
-                try:
-                    fd = os.open(root.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-                    opened.callback(os.close, fd)
+        self._settings = settings
+        self._roots: dict[str, _KnownRoot] = {}
+        self._salts = itertools.count(1)
+        self._on_news: Callable[[], None] = lambda: None
+        missing: list[str] = []
+        for root in settings.roots:
+            known = _KnownRoot(root, trio.CapacityLimiter(settings.lookups_max))
+            try:
+                with known.entered() as fd:
                     os.close(open_beneath(fd, b".", os.O_PATH))
-                except OSError as error:
-                    raise ConfigError(f"roots: cannot open {root.directory}: {error.strerror}") from error
-                self._roots[root.name] = _OpenRoot(
-                    root, fd, is_local(fd), trio.CapacityLimiter(self._settings.lookups_max)
-                )
-            self._closing = opened.pop_all()
-        return self
+            except _RootAway as error:
+                missing.append(f"roots: cannot open {root.directory}: {_strerror(error)}")
+            except OSError as error:
+                raise ConfigError(f"roots: cannot open {root.directory}: {error.strerror}") from error
+            known.news = False
+            self._roots[root.name] = known
+        if missing and len(missing) == len(settings.roots):
+            raise ConfigError(missing[0])
+        for words in missing:
+            log.warning("%s; it is served when it is there", words)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the roots."""
-        self._roots.clear()
-        self._closing.close()
+    def tell_news(self, on_news: Callable[[], None]) -> None:
+        """Have somebody told when a root has come to be another directory: appeared, mounted, moved into its place."""
+        self._on_news = on_news
 
     @asynccontextmanager
     async def open(self, frame: str) -> AsyncIterator[OpenSource]:
@@ -109,12 +164,12 @@ class Roots:
             raise no_such(frame)
         found = _Found()
         try:
-            at_once = open_at_once(root.fd, path or b".", os.O_PATH) if root.local else -1
+            at_once = root.open_at_once(path or b".")
             if at_once >= 0:  # No thread for what takes no time.
                 source = self._identify(at_once, found)
                 await trio.lowlevel.checkpoint()
             else:
-                source = await self._in_thread(root, partial(self._find, root.fd, path or b".", found), frame)
+                source = await self._in_thread(root, partial(self._find, path=path or b".", found=found), frame)
             yield OpenSource(found.fd, source)
         finally:
             found.leave()
@@ -131,20 +186,32 @@ class Roots:
         if root is None:
             raise no_such(directory)
         page = Page(order, min(limit, self._settings.listing_max), after, self._settings.scan_max)
-        return await self._in_thread(root, partial(list_directory, root.fd, name, path, page), directory)
+        return await self._in_thread(root, partial(list_directory, root=name, path=path, page=page), directory)
 
     def _list_roots(self) -> Listing:
         entries = tuple(Entry(name, ref_of(name.encode()), "dir", 0, None) for name in sorted(self._roots))
         return Listing("", entries, None, True)
 
-    async def _in_thread(self, root: _OpenRoot, work: Callable[[], T], name: str) -> T:
+    async def _in_thread(self, root: _KnownRoot, work: Callable[[int], T], name: str) -> T:
+        """Do what may block, from the root's directory on."""
+
+        def enter() -> T:
+            with root.entered() as fd:
+                return work(fd)
+
         try:
             with trio.fail_after(self._settings.lookup_limit_s):
-                return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=root.threads)
+                return await trio.to_thread.run_sync(enter, abandon_on_cancel=True, limiter=root.threads)
         except trio.TooSlowError:
             raise Busy(f"the file system of root {root.root.name!r} does not answer", _RETRY_AFTER_S) from None
+        except _RootAway:
+            raise Busy(f"the directory of root {root.root.name!r} is not there", _RETRY_AFTER_S) from None
         except OSError as error:
             raise failure_of(error, name) from error
+        finally:
+            if root.news:
+                root.news = False
+                self._on_news()
 
     def _find(self, root_fd: int, path: bytes, found: _Found) -> Source:
         return self._identify(open_beneath(root_fd, path, os.O_PATH), found)
@@ -157,3 +224,8 @@ class Roots:
         racing = abs(time.time_ns() - facts.st_mtime_ns) < RACE_NS
         salt = next(self._salts) if racing else 0
         return Source(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, salt)
+
+
+def _strerror(away: _RootAway) -> str:
+    cause = away.__cause__
+    return str(cause.strerror) if isinstance(cause, OSError) else "it is not there"

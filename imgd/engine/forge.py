@@ -85,6 +85,14 @@ class Forge:
         template.kill()
         raise NoWorker("the template did not answer")
 
+    def renew(self) -> None:
+        """Have workers of a new template from now on: what may be read is looked up when a template starts.
+
+        Those of the present one end; what they were doing is done again.
+        """
+        if self._template is not None:
+            self._template.kill()
+
     async def run(self) -> None:
         """Start the template, and start it again when it is lost, until cancelled."""
         row = 0

@@ -126,6 +126,10 @@ class Engine:
         """What the supervise loop works with, for those who offer workers of their own."""
         return self._floor
 
+    def renew_workers(self) -> None:
+        """Have new workers, who may read what the roots are now; what the present ones do is done again."""
+        self._forge.renew()
+
     def ready(self) -> str:
         """Empty when pictures can be made, else why not."""
         return self._forge.state

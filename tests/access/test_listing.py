@@ -27,8 +27,7 @@ def night(tmp_path: Path) -> Iterator[Roots]:
     (root / "out.fits").symlink_to("../secret.fits")
     (root / "sub" / "link.fits").symlink_to("../a.fits")
     os.utime(root / "sub", ns=(0, 0))
-    with Roots(Settings(roots=(Root("night", root), Root("day", root)), listing_max=100, scan_max=100)) as opened:
-        yield opened
+    return Roots(Settings(roots=(Root("night", root), Root("day", root)), listing_max=100, scan_max=100))
 
 
 async def all_pages(night: Roots, order: Order, limit: int) -> list[str]:
@@ -90,8 +89,8 @@ async def test_refs_open_what_they_name(night: Roots, tmp_path: Path) -> None:
 
 
 async def test_too_many_names_are_said(night: Roots, tmp_path: Path) -> None:
-    with Roots(Settings(roots=(Root("night", tmp_path / "root"),), listing_max=3, scan_max=3)) as few:
-        page = await few.list("night", "name", 50, "")
+    few = Roots(Settings(roots=(Root("night", tmp_path / "root"),), listing_max=3, scan_max=3))
+    page = await few.list("night", "name", 50, "")
     assert not page.whole
     assert len(page.entries) <= 3
 

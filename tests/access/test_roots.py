@@ -4,7 +4,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,9 +38,8 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def night(tree: Path) -> Iterator[Roots]:
-    with Roots(Settings(roots=(Root("night", tree),), lookup_limit_s=2.0, lookups_max=2)) as opened:
-        yield opened
+def night(tree: Path) -> Roots:
+    return Roots(Settings(roots=(Root("night", tree),), lookup_limit_s=2.0, lookups_max=2))
 
 
 @pytest.mark.parametrize(
@@ -100,8 +98,8 @@ async def test_what_is_no_file(tree: Path, night: Roots, name: str, words: str) 
 
 
 async def test_a_device() -> None:
-    with Roots(Settings(roots=(Root("dev", Path("/dev")),))) as opened, pytest.raises(BadFrame, match="a device"):
-        async with opened.open("dev/null"):
+    with pytest.raises(BadFrame, match="a device"):
+        async with Roots(Settings(roots=(Root("dev", Path("/dev")),))).open("dev/null"):
             pass
 
 
@@ -188,23 +186,55 @@ async def test_a_hung_file_system_costs_only_its_own_root(tree: Path, monkeypatc
     settings = Settings(roots=(Root("slow", tree), Root("fast", tree)), lookup_limit_s=0.1, lookups_max=2)
     hung = Hung(monkeypatch, roots, b"a.fits")
     try:
-        with Roots(settings) as opened:
-            for _ in range(4):
-                with pytest.raises(Busy, match="'slow' does not answer"):
-                    async with opened.open("slow/a.fits"):
-                        pass
-            assert hung.entered == 2  # No more threads than allowed, however many ask.
-            async with opened.open("fast/sub/b.fits"):
-                pass
+        opened = Roots(settings)
+        for _ in range(4):
+            with pytest.raises(Busy, match="'slow' does not answer"):
+                async with opened.open("slow/a.fits"):
+                    pass
+        assert hung.entered == 2  # No more threads than allowed, however many ask.
+        async with opened.open("fast/sub/b.fits"):
+            pass
     finally:
         hung.go.set()
 
 
-def test_a_root_that_is_gone_is_a_wrong_setting(tmp_path: Path) -> None:
-    settings = Settings(roots=(Root("a", tmp_path), Root("b", tmp_path / "no")))
+def test_roots_none_of_which_is_there_are_a_wrong_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(ConfigError, match="roots: cannot open"), Roots(settings):
-        pass
+    with pytest.raises(ConfigError, match=r"roots: cannot open .*/no: No such file"):
+        Roots(Settings(roots=(Root("a", tmp_path / "no"), Root("b", tmp_path / "file"))))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("local", [False, True])
+async def test_a_root_comes_goes_and_comes_back_as_another(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: bool
+) -> None:
+    monkeypatch.setattr(roots, "is_local", lambda _: local)
+    opened = Roots(Settings(roots=(Root("here", tree), Root("later", tmp_path / "later"))))
+    before, news = len(os.listdir("/proc/self/fd")), []
+    opened.tell_news(lambda: news.append(len(news)))
+    assert [entry.name for entry in (await opened.list("", "name", 10, "")).entries] == ["here", "later"]
+    for _ in range(2):
+        with pytest.raises(Busy, match="directory of root 'later' is not there"):
+            async with opened.open("later/a.fits"):
+                pass
+    for count in (1, 2):
+        tree.rename(tmp_path / "away") if count == 2 else None
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made" / "a.fits").write_bytes(b"x" * count)
+        (tmp_path / "made").rename(tmp_path / "later")
+        for _ in range(3):
+            async with opened.open("later/a.fits") as found:
+                assert found.source.size_bytes == count
+            assert len((await opened.list("later", "name", 10, "")).entries) == 1
+        assert len(news) == count
+        (tmp_path / "later").rename(tmp_path / f"gone{count}")
+        with pytest.raises(Busy, match="is not there"):
+            await opened.list("later", "name", 10, "")
+    with pytest.raises(Busy, match="'here' is not there"):
+        async with opened.open("here/a.fits"):
+            pass
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -214,20 +244,20 @@ async def test_what_is_in_memory_needs_no_thread_and_every_look_is_fresh(
     path = tree / "a.fits"
     path.stat()
     monkeypatch.setattr(roots, "is_local", lambda _: True)
-    with Roots(Settings(roots=(Root("night", tree),))) as night:
-        with monkeypatch.context() as patched:
-            patched.setattr(trio.to_thread, "run_sync", None)
-            async with night.open("night/a.fits") as found:
-                assert found.source.inode == path.stat().st_ino
-            (tree / "new.fits").write_bytes(b"new")
-            (tree / "new.fits").rename(path)
-            async with night.open("night/a.fits") as found:
-                assert found.source.inode == path.stat().st_ino
-                assert found.source.size_bytes == 3
-        path.unlink()
-        with pytest.raises(NoSuchFrame):
-            async with night.open("night/a.fits"):
-                pass
+    night = Roots(Settings(roots=(Root("night", tree),)))
+    with monkeypatch.context() as patched:
+        patched.setattr(trio.to_thread, "run_sync", None)
+        async with night.open("night/a.fits") as found:
+            assert found.source.inode == path.stat().st_ino
+        (tree / "new.fits").write_bytes(b"new")
+        (tree / "new.fits").rename(path)
+        async with night.open("night/a.fits") as found:
+            assert found.source.inode == path.stat().st_ino
+            assert found.source.size_bytes == 3
+    path.unlink()
+    with pytest.raises(NoSuchFrame):
+        async with night.open("night/a.fits"):
+            pass
 
 
 def test_only_local_file_systems_are_asked_without_a_thread() -> None:

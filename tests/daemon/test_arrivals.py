@@ -168,6 +168,46 @@ async def test_what_happened_while_no_daemon_ran_is_announced_at_the_next_start(
         assert told == [("arrived", "comes.fits"), ("gone", "goes.fits"), ("rewritten", "changes.fits")]
 
 
+async def test_a_root_that_comes_later_and_goes_is_told_as_facts_and_served_while_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "night").mkdir()
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "a.fits").write_bytes(small())
+    roots = [f"night={tmp_path}/night", f"later={tmp_path}/later"]
+    async with running_daemon(roots, settle_s=0.2) as daemon, following(daemon) as client:
+        assert "cannot open" in daemon.log()
+        epoch = (await client.ask(op="subscribe"))["head"].partition(":")[0]
+        away = await daemon.get("/img?frame=later/a.fits")
+        assert (away.status, json.loads(away.body)["detail"]) == (503, "the directory of root 'later' is not there")
+
+        async def told(kind: str) -> None:
+            with trio.fail_after(LIMIT_S):
+                while True:
+                    page = json.loads((await daemon.get(f"/events?since={epoch}:0&limit=1000")).body)
+                    kinds = [event["type"] for event in page["events"] if event.get("root") == "later"]
+                    if kinds and kinds[-1] == kind:
+                        return
+                    await trio.sleep(0.05)
+
+        (tmp_path / "made").rename(tmp_path / "later")  # As a mount: there, with all that is in it.
+        await told("root.scanned")
+        assert (await daemon.get("/img?frame=later/a.fits")).status == 200
+        (tmp_path / "later" / "b.fits").write_bytes(small())
+        await told("frame.arrived")
+        (tmp_path / "later").rename(tmp_path / "away")
+        await told("root.vanished")
+        assert (await daemon.get("/img?frame=later/a.fits&size=10,")).status == 503
+        assert (await daemon.get("/frames?dir=later")).status == 503
+        (tmp_path / "away" / "c.fits").write_bytes(small())
+        (tmp_path / "away").rename(tmp_path / "later")
+        await told("frame.arrived")  # Of what changed meanwhile, and only that.
+        assert (await daemon.get("/img?frame=later/c.fits&size=10,")).status == 200
+        page = json.loads((await daemon.get(f"/events?since={epoch}:0&limit=1000")).body)
+        told_of = [(event["type"], event.get("path", "")) for event in page["events"] if event.get("root") == "later"]
+        assert [each for each in told_of if each[0].startswith("frame.")] == [
+            ("frame.arrived", "b.fits"), ("frame.arrived", "c.fits"),
+        ]  # fmt: skip
+
+
 async def test_a_database_killed_under_load_gives_no_id_twice(tmp_path: Path) -> None:
     (tmp_path / "night").mkdir()
     seen: dict[str, str] = {}  # By cursor: what the event said.

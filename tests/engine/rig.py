@@ -163,8 +163,8 @@ async def running(
         "workers_max": 2, "worker_threads": 1, "budget_bytes": 64 * MIB, "step_limit_s": 10.0, "memory_wait_s": 10.0,
     }  # fmt: skip
     given = Settings(roots=(Root(ROOT, frames),), **defaults | settings)
-    with trio.fail_after(LIMIT_S), _logging_to(folder / "log"), Roots(given) as roots:
-        async with open_engine(given, roots.open, template or stand_in()) as engine:
+    with trio.fail_after(LIMIT_S), _logging_to(folder / "log"):
+        async with open_engine(given, Roots(given).open, template or stand_in()) as engine:
             rig = Running(engine, frames, given)
             if wait:
                 await until(lambda: not engine.ready(), LIMIT_S)

@@ -190,9 +190,8 @@ def _settings(directory: Path, settings: dict[str, Any]) -> Settings:
 @contextmanager
 def _made(given: Settings, engine: MemoryEngine, log: Log, store: ListStore) -> Iterator[Served]:
     sessions = Sessions(given.sessions_max, given.session_uids_max)
-    with Roots(given) as roots:
-        app = make_app(given, engine, roots, sessions, log=log)
-        yield Served(app, engine, sessions, given, HttpServer(app, given), log, store)
+    app = make_app(given, engine, Roots(given), sessions, log=log)
+    yield Served(app, engine, sessions, given, HttpServer(app, given), log, store)
 
 
 @dataclass
