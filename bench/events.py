@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ CLIENTS: Final = 300
 DELIVERED: Final = 1_000  # To each of them.
 SUBSCRIBERS: Final = 1_000
 FILES: Final = 150
+STALLED: Final = 20
 SHAPE: Final = (600, 800)
 PAUSE_S: Final = 0.05  # Between two files: each is to be a single one.
 SETTLE_S: Final = 1.5
@@ -37,11 +38,17 @@ async def measure_events(folder: Path, rounds: int) -> list[Measure]:
     measures = await trio.to_thread.run_sync(_stores, folder, rounds)
     root = folder / "night"
     root.mkdir()
-    async with running_daemon(f"night={root}", sessions_max=SUBSCRIBERS + 10) as daemon:
+    async with running_daemon(f"night={root}", sessions_max=SUBSCRIBERS + 50, send_limit_s=600) as daemon:
         _say(f"closing {FILES} files")
-        measures += await _arrivals(daemon, root)
+        alone = await _arrivals(daemon, root, "a")
+        measures += _told(alone)
         _say(f"delivering to {CLIENTS} clients, {rounds} rounds")
         measures += await _deliveries(daemon, rounds)
+        _say(f"closing {FILES} files beside {STALLED} clients that take nothing")
+        async with AsyncExitStack() as stack:
+            for _ in range(STALLED):
+                await stack.enter_async_context(_stalled(daemon))
+            measures.append(_beside(alone, await _arrivals(daemon, root, "b")))
         _say(f"opening {SUBSCRIBERS} subscribers")
         measures.append(await _memory(daemon))
     return measures
@@ -103,23 +110,26 @@ def _rates(
     ]
 
 
-async def _arrivals(daemon: RunningDaemon, root: Path) -> list[Measure]:
-    """Write frames, and wait for the event of each; the clock starts when the file is closed."""
+async def _arrivals(daemon: RunningDaemon, root: Path, name: str) -> list[float]:
+    """Write frames, and wait for the event of each; tell milliseconds since the file was closed."""
     octets = make.image_hdu(np.random.default_rng(1).integers(0, 4000, SHAPE).astype(np.uint16))
     took: list[float] = []
     async with daemon.websocket("/live") as live:
         await live.send_message('{"id":1,"op":"subscribe","filters":[["type","=","frame.arrived"]]}')
         await live.get_message()
         for number in range(FILES):
-            with (root / f"{number:04d}.fits").open("wb") as file:
+            with (root / f"{name}{number:04d}.fits").open("wb") as file:
                 file.write(octets)
             closed = time.perf_counter()
             with trio.fail_after(LIMIT_S):
-                while f"/{number:04d}.fits" not in await live.get_message():
+                while f"/{name}{number:04d}.fits" not in await live.get_message():
                     pass
             took.append((time.perf_counter() - closed) * 1e3)
             await trio.sleep(PAUSE_S)
-    took = took[10:]
+    return took[10:]
+
+
+def _told(took: Sequence[float]) -> list[Measure]:
     how = (
         f"{len(took)} frames of {SHAPE[1]} x {SHAPE[0]}, one after another; looked into by a worker, durable, delivered"
     )
@@ -127,6 +137,30 @@ async def _arrivals(daemon: RunningDaemon, root: Path) -> list[Measure]:
         Measure("file closed -> event at the client, p50", "ms", median(took), 60, how, tuple(took)),
         Measure("file closed -> event at the client, p99", "ms", percentile(took, 0.99), 250, f"worst {max(took):.1f}"),
     ]
+
+
+def _beside(alone: Sequence[float], took: Sequence[float]) -> Measure:
+    name = f"the same p99 beside {STALLED} stalled clients / alone"
+    how = f"{percentile(took, 0.99):.1f} ms; each of them has asked for all events, and takes none"
+    return Measure(name, "x", percentile(took, 0.99) / percentile(alone, 0.99), None, how, tuple(took))
+
+
+@asynccontextmanager
+async def _stalled(daemon: RunningDaemon) -> AsyncIterator[None]:
+    """Have a client that asks for everything, and then reads nothing."""
+    async with daemon.websocket("/live") as live:
+        await live.send_message('{"id":1,"op":"ping"}')
+        epoch = json.loads(await live.get_message())["head"].partition(":")[0]
+    async with await trio.open_tcp_stream(daemon.host, daemon.port) as stream:
+        asked = json.dumps({"id": 1, "op": "subscribe", "since": f"{epoch}:0"}).encode()
+        assert len(asked) < 126
+        await stream.send_all(
+            f"GET /live HTTP/1.1\r\nHost: {daemon.host}:{daemon.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        await stream.receive_some()
+        await stream.send_all(bytes((0x81, 0x80 | len(asked))) + bytes(4) + asked)
+        yield
 
 
 async def _deliveries(daemon: RunningDaemon, rounds: int) -> list[Measure]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cgi_worker import confine
+from cgi_worker.kernels.warm import has_compiled
 from cgi_worker.link import Link
 from cgi_worker.wire.packets import (
     TO_TEMPLATE,
@@ -129,7 +130,7 @@ def main(given: Sequence[str] | None = None) -> None:
                 link.send(Hello(VERSION, os.getpid()))
             warm = load(arguments.warm)
             warm(lambda done, total, what: link.send(Warming(done, total, what)))
-            if has_compiled() and not arguments.again:
+            if has_compiled() and not arguments.again:  # Workers would be forked with all that the compiler left.
                 end.set_inheritable(True)
                 os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], "--again"])
             serve: Serve = load(arguments.serve)
@@ -156,16 +157,6 @@ def readable_by_workers(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*given, home, sys.prefix, sys.base_prefix, *_SYSTEM_LIBRARIES)))
 
 
-def has_compiled() -> bool:
-    """Tell whether kernels were compiled here, not loaded: the compiler leaves twice the memory behind.
-
-    Whoever did so begins again with its cache, since each worker would be forked with all that.
-    """
-    kernels = [module for name, module in sys.modules.items() if name.startswith("cgi_worker.kernels.")]
-    counts = [getattr(value, "stats", None) for module in kernels for value in vars(module).values()]
-    return any(sum(getattr(count, "cache_misses", {}).values()) for count in counts)
-
-
 def _settle() -> None:
     """Make this process fit to be forked: one thread, and nothing that a worker's garbage collector would write to."""
     threads = os.listdir("/proc/self/task")
@@ -182,7 +173,7 @@ def _read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--readable", action="append", default=[], help="where workers may open files; repeatable")
     parser.add_argument("--again", action="store_true", help="this process has compiled, and begins again")
     parser.add_argument("--serve", default="cgi_worker.worker:serve", help="for tests: another worker's life")
-    parser.add_argument("--warm", default="cgi_worker.kernels.warm:warm", help="for tests: another way to warm")
+    parser.add_argument("--warm", default="cgi_worker.warming:warm", help="for tests: another way to warm")
     return parser.parse_args(given)
 
 
