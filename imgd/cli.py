@@ -60,7 +60,8 @@ def _watch(given: dict[str, Any]) -> int:
             read_cursor(given["since"])
         filters = [filter_from_text(text) for text in given["filter"]]
         read_filters(filters)
-        return run(Watching(live_url(given["url"]), filters, given["since"], given["json"], given["count"]))
+        url, since = live_url(given["url"]), given["since"]
+        return run(Watching(url, filters, since, given["json"], given["count"], progress=given["progress"]))
     except BadRequest as error:
         print(f"imgd: {error.parameter}: {error.text}", file=sys.stderr)
     except ConfigError as error:
@@ -101,6 +102,7 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
         help="only events such as 'type=frame.arrived' or 'path glob night/**'; all of several must match",
     )  # fmt: skip
     watch.add_argument("--json", action="store_true", help="print each event as JSON")
+    watch.add_argument("--progress", action="store_true", help="print progress too, such as that of a root's scan")
     watch.add_argument("--count", metavar="N", type=_count, help="end after so many events")
 
 

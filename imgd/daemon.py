@@ -116,7 +116,7 @@ def _watches(house: _House, store: Store) -> list[RootWatch]:
     """Make what sees the changes below each root."""
     settings, describe = house.settings, describe_by(house.engine.header)
     how = WatchSettings(settle_s=settings.settle_s, poll_s=settings.poll_s)
-    return [RootWatch(root, store, describe, how) for root in settings.roots]
+    return [RootWatch(root, store, describe, how, tell=house.log.tell) for root in settings.roots]
 
 
 async def _tell_start(events: Log) -> None:

@@ -50,6 +50,7 @@ class Watching:
 
     cursor  everything up to here has been printed; None: from now on; FROM_THE_START: all that is kept.
     left    events to print before the end; None: no end.
+    progress  print progress as well: it has no cursor, and is not counted.
     """
 
     url: str
@@ -57,6 +58,7 @@ class Watching:
     cursor: str | None
     as_json: bool
     left: int | None
+    progress: bool = False
     failures: int = 0
 
 
@@ -194,6 +196,8 @@ async def _follow(socket: WebSocketConnection, watching: Watching) -> None:
             case "events":
                 if await _print(watching, [each["event"] for each in message["events"]], epoch):
                     return
+            case "progress" if watching.progress:
+                await _write(_line(message["event"], "", as_json=watching.as_json) + "\n")
             case "missed":
                 _tell(f"missed events {message['from']} to {message['to']}: no longer kept, or we were too slow")
                 watching.cursor = f"{epoch}:{message['to']}"
@@ -226,10 +230,10 @@ async def _print(watching: Watching, events: Sequence[dict[str, Any]], epoch: st
 
 def _line(event: dict[str, Any], cursor: str, *, as_json: bool) -> str:
     if as_json:
-        return json.dumps({"cursor": cursor, **event}, ensure_ascii=False)
+        return json.dumps({"cursor": cursor, **event} if cursor else event, ensure_ascii=False)
     where = "/".join(filter(None, (event.get("root"), event.get("path"))))
     more = " ".join(f"{name}={value}" for name, value in event.get("detail", {}).items())
-    return _plain(" ".join(filter(None, (cursor, event["at"], event["type"], where, more))))
+    return _plain(" ".join(filter(None, (cursor or "-", event["at"], event["type"], where, more))))
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,7 @@ from imgd.errors import BadRequest
 FrameType = Literal["frame.arrived", "frame.rewritten", "frame.gone"]
 OtherType = Literal["root.appeared", "root.vanished", "root.scanned", "batch.ended", "rights.changed", "daemon.started"]
 EventType = FrameType | OtherType
+EphemeralType = Literal["root.scanning"]  # Told to who listens just then; no store takes it.
 Scalar = str | int | float | bool | None
 
 EPOCH: Final = re.compile(r"[0-9a-f]{16}")
@@ -30,7 +31,7 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """
 
     at: str
-    type: EventType
+    type: EventType | EphemeralType
     root: str = ""
     path: str = ""
     frame: Entry | None = None

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from imgd.events.event import Cursor, Draft, Event
+from imgd.events.progress import Latest, Progress
 
 BATCH_BYTES: Final = 256 * 1024  # A batch of more ends there: what is asked meanwhile waits behind one batch.
 
@@ -43,25 +44,36 @@ class Reset(msgspec.Struct, frozen=True):
     head: Cursor
 
 
+class Underway(msgspec.Struct, frozen=True):
+    """How far something has come, and the subscriptions that it is for: told beside the events, it moves no cursor."""
+
+    subs: tuple[int, ...]
+    progress: Progress
+
+
 Message = Batch | Live | Missed | Reset
-Sees = Callable[[Event], bool]
+Sees = Callable[[Draft], bool]
 
 
-def sees_all(_: Event) -> bool:
+def sees_all(_: Draft) -> bool:
     """See every event."""
     return True
 
 
 class _Subscription:
-    """One subscription: events up to `after` are not for it; `live_at`: where it is live, None when that was told."""
+    """One subscription: events up to `after` are not for it; `live_at`: where it is live, None when that was told.
 
-    __slots__ = ("accepts", "after", "id", "live_at")
+    heard  progress up to this number is known to it; -1: it has just begun.
+    """
+
+    __slots__ = ("accepts", "after", "heard", "id", "live_at")
 
     def __init__(self, id: int, accepts: Callable[[Draft], bool], after: int, live_at: int | None) -> None:
         self.id = id
         self.accepts = accepts
         self.after = after
         self.live_at = live_at
+        self.heard = -1
 
 
 class Feed:
@@ -74,7 +86,7 @@ class Feed:
     version  changes with the subscriptions: what was read for an older one is not to be taken.
     """
 
-    __slots__ = ("_epoch", "_lag_max", "_notices", "_sees", "_subscriptions", "at", "version")
+    __slots__ = ("_epoch", "_heard", "_lag_max", "_notices", "_sees", "_subscriptions", "at", "version")
 
     def __init__(self, lag_max: int, sees: Sees = sees_all) -> None:
         self._lag_max = lag_max
@@ -82,6 +94,7 @@ class Feed:
         self._subscriptions: dict[int, _Subscription] = {}
         self._notices: list[Message] = []
         self._epoch = ""
+        self._heard = 0
         self.at = 0
         self.version = 0
 
@@ -113,6 +126,7 @@ class Feed:
             each.after = max(each.after, self.at)
         self.at = min(after, self.at) if self._subscriptions else after
         self._subscriptions[id] = _Subscription(id, accepts, after, live_at)
+        self._heard = -1
         self.version += 1
 
     def unsubscribe(self, id: int) -> None:
@@ -173,10 +187,26 @@ class Feed:
             messages.append(Batch(items))
         return messages + self._live()
 
+    def hear(self, latest: Latest) -> list[Underway]:
+        """Tell the progress that is new to the client, oldest first; a new subscription, what is still going on."""
+        if self._heard == latest.last:
+            return []
+        told: list[Underway] = []
+        subscriptions = self._subscriptions.values()
+        for progress in latest.after(min((each.heard for each in subscriptions), default=latest.last)):
+            draft = progress.draft
+            if self._sees(draft):
+                new = [each for each in subscriptions if _is_new(progress, each.heard) and each.accepts(draft)]
+                told += [Underway(tuple(each.id for each in new), progress)] if new else []
+        self._heard = latest.last
+        for each in subscriptions:
+            each.heard = latest.last
+        return told
+
     def _subs_of(self, event: Event) -> tuple[int, ...]:
-        if not self._sees(event):
-            return ()
         number, draft = event.id, event.draft
+        if not self._sees(draft):
+            return ()
         return tuple([each.id for each in self._subscriptions.values() if each.after < number and each.accepts(draft)])
 
     def _replays(self) -> bool:
@@ -198,6 +228,10 @@ class Feed:
                 firsts.setdefault(first, []).append(each.id)
         self.at = max(self.at, last)
         return [Missed(tuple(subs), first, last) for first, subs in sorted(firsts.items())]
+
+
+def _is_new(progress: Progress, heard: int) -> bool:
+    return not progress.over if heard < 0 else progress.number > heard
 
 
 def _without(notice: Message, id: int) -> Message | None:

@@ -14,7 +14,7 @@ from typing import Any, Final, cast, get_args
 import msgspec
 
 from imgd.errors import BadRequest
-from imgd.events.event import Draft, FrameType, OtherType, Scalar
+from imgd.events.event import Draft, EphemeralType, FrameType, OtherType, Scalar
 from imgd.events.glob import Glob
 
 FILTERS_MAX: Final = 32
@@ -23,7 +23,7 @@ IN_MAX: Final = 100
 
 Accepts = Callable[[Draft], bool]
 
-_TYPES: Final = frozenset((*get_args(FrameType), *get_args(OtherType)))
+_TYPES: Final = frozenset((*get_args(FrameType), *get_args(OtherType), *get_args(EphemeralType)))
 _ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip

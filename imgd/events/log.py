@@ -11,7 +11,8 @@ import trio
 from imgd.config import Settings
 from imgd.errors import Busy
 from imgd.events.event import Cursor, Draft
-from imgd.events.feed import Feed, Message, Sees, sees_all
+from imgd.events.feed import Feed, Message, Sees, Underway, sees_all
+from imgd.events.progress import Latest
 from imgd.events.ring import Ring
 from imgd.events.store import Change, Head, Retention, Store, StoreDown
 
@@ -24,6 +25,8 @@ PRUNE_S: Final = 60.0
 HEAD_MAX_S: Final = 20.0  # Clients hear of the head at least that often.
 WAKE_COST_S: Final = 1e-4  # What it takes to tell one client something.
 WAKE_PAUSE_MAX_S: Final = 0.1
+PROGRESS_PAUSE_S: Final = 0.25  # However many roots are scanned, clients are woken for it no more often.
+PROGRESS_SHARE: Final = 0.1  # Of the time may go into telling progress, where there are many clients.
 SETTLE_LIMIT_S: Final = 5.0
 RETRY_AFTER_S: Final = 2.0
 
@@ -53,6 +56,8 @@ class Log:
         self._keep = Retention(settings.events_age_s, settings.events_max)
         self._ring = Ring(settings.ring_max)
         self._nudged = trio.Event()
+        self._latest = Latest()
+        self._progressed = trio.Event()
         self._reading = trio.Lock()
         self._waiting: dict[object, Callable[[], None]] = {}
         self._nudges = self._reads = self._resets = self._pruned = 0
@@ -84,6 +89,19 @@ class Log:
         ids = await self._store.note(changes)
         self.nudge()
         return ids
+
+    def tell(self, draft: Draft) -> None:
+        """Tell how far something has come to who listens now: it is not stored, and takes the place of what was told
+        before of the same type and root. The last one has `done` in its detail.
+
+        Raises  ValueError for a type whose events are stored.
+        """
+        self._latest.put(draft)
+        self._progressed.set()
+
+    def progress(self, feed: Feed) -> list[Underway]:
+        """Tell the progress that the feed's client has not heard of: the latest of each subject."""
+        return feed.hear(self._latest)
 
     def nudge(self) -> None:
         """Have the store looked at now, not only at the next poll."""
@@ -203,6 +221,14 @@ class Log:
             with trio.move_on_after(pause_s):
                 await self._nudged.wait()
 
+    async def wake_for_progress(self) -> None:
+        """Wake who listens when progress was told, with a pause after each time, until cancelled."""
+        while True:
+            await self._progressed.wait()
+            self._progressed = trio.Event()
+            self._wake()
+            await trio.sleep(max(PROGRESS_PAUSE_S, len(self._waiting) * WAKE_COST_S / PROGRESS_SHARE))
+
     async def forget_old(self) -> None:
         """Prune the store from time to time, until cancelled."""
         while True:
@@ -243,6 +269,7 @@ async def open_log(store: Store, settings: Settings) -> AsyncIterator[Log]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(store.nudges, opened.nudge, opened.nudge)  # Also when it listens: what was before that.
         nursery.start_soon(opened.follow_tail)
+        nursery.start_soon(opened.wake_for_progress)
         nursery.start_soon(opened.forget_old)
         nursery.start_soon(opened.remind)
         yield opened

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from imgd.entry import Entry, ref_of, rfc3339, shown
-from imgd.events.event import Draft, OtherType, Scalar
+from imgd.events.event import Draft, EphemeralType, OtherType, Scalar
 from imgd.events.store import Change
 
 THUMBNAIL_PX = 256
@@ -44,7 +44,7 @@ def change_of(root: str, fact: Fact) -> Change:
     return Change(root, fact.path, fact.identity, draft)
 
 
-def root_draft(root: str, type_: OtherType, at_ns: int, **detail: Scalar) -> Draft:
+def root_draft(root: str, type_: OtherType | EphemeralType, at_ns: int, **detail: Scalar) -> Draft:
     """Write an event about a root as a whole."""
     return Draft(at=rfc3339(at_ns), type=type_, root=root, detail=detail)
 

@@ -16,7 +16,7 @@ from imgd.watching.noting import insist
 from imgd.watching.place import Place
 from imgd.watching.presence import Presence
 from imgd.watching.settling import Settling
-from imgd.watching.state import RootState, WatchSettings, WatchStatistics
+from imgd.watching.state import RootState, Tell, WatchSettings, WatchStatistics, tell_nobody
 from imgd.watching.surveying import MARK, follow_branches, mark_of, read_marks, survey
 
 log = logging.getLogger("imgd.watching")
@@ -25,10 +25,12 @@ _THREADS_BESIDES: Final = 4  # Two walks, the look for the root's directory, and
 
 
 class RootWatch:
-    """Sees what happens below one root, and has it noted in the store."""
+    """Sees what happens below one root, and has it noted in the store; how far a look has come it only tells."""
 
-    def __init__(self, root: Root, store: Store, describe: Describe, settings: WatchSettings) -> None:
-        self._state = RootState(root, store, describe, settings)
+    def __init__(
+        self, root: Root, store: Store, describe: Describe, settings: WatchSettings, *, tell: Tell = tell_nobody
+    ) -> None:
+        self._state = RootState(root, store, describe, settings, tell)
         self._marks: frozenset[bytes] = frozenset()
         self._threads = trio.CapacityLimiter(settings.describes_max + _THREADS_BESIDES)
 

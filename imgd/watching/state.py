@@ -1,17 +1,26 @@
 """What is known of one watched root for as long as the daemon runs: figures, and the latest identities."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
+from imgd.events.event import Draft
 from imgd.events.store import Describe, Store
 from imgd.setting_kinds import Root
 from imgd.watching.drafts import Fact
 from imgd.watching.noting import Outbox
 
 RECENT_MAX: Final = 10_000
+
+Tell = Callable[[Draft], None]
+"""Tell progress to who listens just then; `Log.tell` is one."""
+
+
+def tell_nobody(_: Draft) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +104,7 @@ class RootState:
     store: Store
     describe: Describe
     settings: WatchSettings
+    tell: Tell
     outbox: Outbox = field(init=False)
     recent: Recent = field(default_factory=Recent)
     scanned_once: bool = False

@@ -3,7 +3,7 @@
 import logging
 import time
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence, Sized
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence, Sized
 from functools import partial
 from operator import itemgetter
 from typing import Final, Self
@@ -15,6 +15,7 @@ from imgd.watching.drafts import root_draft
 from imgd.watching.noting import FACTS_MAX, insist
 from imgd.watching.place import Sighting
 from imgd.watching.presence import UNSETTLED_MAX, Presence
+from imgd.watching.telling import telling
 from imgd.watching.walking import Slice, Walk
 
 log = logging.getLogger("imgd.watching")
@@ -81,11 +82,13 @@ async def survey(presence: Presence) -> None:
     """Look through the whole root whenever that is wanted, and every `poll_s`, until cancelled."""
     state = presence.state
     pause_s, longest_s = _PAUSE_S
+    routine = False
     while True:
         state.survey_wanted = trio.Event()
+        state.scanning, state.scanned = True, 0
         try:
-            state.scanning = True
-            await _survey_whole(presence)
+            with telling(state, routine=routine) as step:
+                await _survey_whole(presence, step)
             pause_s = _PAUSE_S[0]
         except (StoreDown, OSError) as failure:
             log.warning("root %s could not be looked through, trying again: %s", state.root.name, failure)
@@ -94,8 +97,9 @@ async def survey(presence: Presence) -> None:
             pause_s = min(2 * pause_s, longest_s)
         finally:
             state.scanning = False
-        with trio.move_on_after(state.poll_s or float("inf")):
+        with trio.move_on_after(state.poll_s or float("inf")) as pause:
             await state.survey_wanted.wait()
+        routine = pause.cancelled_caught
 
 
 async def follow_branches(presence: Presence) -> None:
@@ -155,12 +159,12 @@ async def _tell_gone(presence: Presence, known: Mapping[bytes, str]) -> None:
                 presence.gone(path, known[path])
 
 
-async def _survey_whole(presence: Presence) -> None:
+async def _survey_whole(presence: Presence, step: Callable[[], None]) -> None:
+    """Look through the whole root once; `step` is called part by part."""
     state = presence.state
     first = not state.scanned_once
     started_ns = time.time_ns()
     presence.round += 1
-    state.scanned = 0
     await _tell_gone(presence, dict.fromkeys(await state.outbox.paths(), ""))
     walk = Walk(presence.place, b"", presence.enter)
     async with Shelf(state.store.index(state.root.name)) as shelf:
@@ -169,6 +173,7 @@ async def _survey_whole(presence: Presence) -> None:
                 part = await presence.in_thread(walk.next)
                 await presence.drain()
                 state.scanned += len(part.frames)
+                step()
                 different, new = await _compare(presence, part, shelf)
                 if first:
                     new = await _fill(presence, new, started_ns)

@@ -9,7 +9,7 @@ import trio
 from imgd.config import Settings
 from imgd.errors import BadRequest, Busy, ImgdError
 from imgd.events.event import Cursor, Event, read_cursor
-from imgd.events.feed import Batch, Feed, Live, Message, Missed, Reset
+from imgd.events.feed import Batch, Feed, Live, Message, Missed, Reset, Underway
 from imgd.events.filters import Filters, read_filters_json
 from imgd.events.log import Log
 from imgd.events.store import StoreDown
@@ -127,13 +127,17 @@ class Feeds:
 
     async def _streamed(self, feed: Feed, wakes: Outbox) -> bytes:
         """Wait for what is to be sent next; nothing: the daemon is ending."""
+        quiet_until = trio.current_time() + HEARTBEAT_S  # Whatever wakes it: it may be something for others.
         while not wakes.ended:
+            progress = self._log.progress(feed)
             messages = await self._next(feed, wakes, LIMIT)
-            if messages:
-                return b"".join(_as_stream(message, self._log.head.epoch) for message in messages)
-            if feed.wants(self._log.head) is not None:
+            if messages or progress:
+                parts = [*map(_progress_as_stream, progress), *(_as_stream(m, self._log.head.epoch) for m in messages)]
+                return b"".join(parts)
+            left_s = quiet_until - trio.current_time()
+            if feed.wants(self._log.head) is not None and left_s > 0:
                 await trio.lowlevel.checkpoint()
-            elif not await wakes.woken_within(HEARTBEAT_S):
+            elif not await wakes.woken_within(max(left_s, 0.0)):
                 return b": still here\nid: %b\n\n" % str(feed.cursor(self._log.head)).encode()
         return b""
 
@@ -195,6 +199,11 @@ def _as_stream(message: Message, epoch: str) -> bytes:
             return b'event: missed\nid: %b:%d\ndata: {"from":%d,"to":%d}\n\n' % (epoch.encode(), last, first, last)
         case Reset(_, head):
             return b'event: reset\nid: %b\ndata: {"head":"%b"}\n\n' % ((str(head).encode(),) * 2)
+
+
+def _progress_as_stream(underway: Underway) -> bytes:
+    """Write it without an id: the client's cursor stays where it is."""
+    return b"event: progress\ndata: %b\n\n" % underway.progress.body
 
 
 def _header(scope: Scope, name: bytes) -> bytes:

@@ -21,7 +21,7 @@ from imgd.config import Settings
 from imgd.core.sessions import Sessions, Wanted
 from imgd.errors import BadRequest, ImgdError, NotYours
 from imgd.events.event import Cursor, read_cursor
-from imgd.events.feed import Feed
+from imgd.events.feed import Feed, Message
 from imgd.events.filters import read_filters
 from imgd.events.log import Log
 from imgd.events.store import StoreDown
@@ -29,7 +29,7 @@ from imgd.web.outbox import Outbox
 from imgd.web.problems import body_of, headers_of, plain_text, problem_of
 from imgd.web.query import read_pairs
 from imgd.web.seam import Receive, Scope, Send
-from imgd.web.telling import told, told_head
+from imgd.web.telling import told, told_head, told_progress
 
 VERSION: Final = 1
 RUNNER_MAX: Final = 64
@@ -193,9 +193,11 @@ class Live:
                     await self._say(session, send, reply)
                 if outbox.ended:
                     return
-                try:
-                    messages = await self._log.advance(feed)
-                except StoreDown:
+                progress = self._log.progress(feed)  # Here: who subscribes meanwhile gets the reply first.
+                messages, is_down = await self._advance(feed)
+                for each in progress:
+                    await self._say(session, send, told_progress(each))
+                if is_down:
                     await outbox.woken_within(STORE_AGAIN_S)  # It goes on from where it was.
                     continue
                 for message in messages or ():
@@ -207,6 +209,13 @@ class Live:
                     await outbox.woken()
                 elif not messages:
                     await trio.lowlevel.checkpoint()  # It reads on; what others have to say comes in between.
+
+    async def _advance(self, feed: Feed) -> tuple[list[Message] | None, bool]:
+        """Read on; tell whether the store is down."""
+        try:
+            return await self._log.advance(feed), False
+        except StoreDown:
+            return None, True
 
     async def _say(self, session: _Session, send: Send, text: str) -> None:
         """Send one message; a client that takes nothing for too long is ended, and its session with it."""

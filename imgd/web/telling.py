@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from imgd.events.event import Cursor
-from imgd.events.feed import Batch, Live, Message, Missed, Reset
+from imgd.events.feed import Batch, Live, Message, Missed, Reset, Underway
 
 
 def told(message: Message) -> str:
@@ -20,6 +20,12 @@ def told(message: Message) -> str:
             return _json(op="missed", subs=subs, **{"from": first, "to": last})
         case Reset(subs, head):
             return _json(op="reset", subs=subs, head=str(head))
+
+
+def told_progress(underway: Underway) -> str:
+    """Write how far something has come."""
+    subs, body = _numbers(underway.subs), underway.progress.body
+    return (b'{"op":"progress","subs":[%b],"event":%b}' % (subs, body)).decode()
 
 
 def told_head(head: Cursor) -> str:

@@ -21,6 +21,7 @@ from tests.daemon.rig import PROJECT, RunningDaemon, starting_daemon
 from tests.web.peer import UPGRADE, read_until, request
 
 ODD = [["path", "glob", "*[13579].fits"]]
+MANY = 100_000
 UNKNOWN = "ffffffffffffffff:1"
 
 
@@ -168,7 +169,7 @@ async def test_bytes_that_are_no_text_end_that_session_alone(rotten: RunningDaem
 
 async def test_a_catch_up_is_not_deaf(roots: str, folder: Path) -> None:
     async with another_writer(folder) as (where, store):
-        await publish_all(store, drafts(20_000, size=200))
+        await publish_all(store, drafts(MANY, size=200))
         async with quiet_daemon(roots, where, store) as daemon, following(daemon) as client:
             epoch = (await client.ask(op="ping"))["head"].partition(":")[0]
             await client.ask(op="subscribe", since=f"{epoch}:0")
@@ -179,9 +180,9 @@ async def test_a_catch_up_is_not_deaf(roots: str, folder: Path) -> None:
                 assert trio.current_time() - begun < 1.0
                 assert (await daemon.get("/healthz")).status == 200
                 heard.append(len(client.told.get(2, ())))
-            assert heard[-1] < 20_000, "the catch-up was over before it was asked about"
-            got = await client.until(2, 20_000)
-            assert got[:20_000] == list(range(1, 20_001))
+            assert heard[-1] < MANY, "the catch-up was over before it was asked about"
+            got = await client.until(2, MANY)
+            assert got[:MANY] == list(range(1, MANY + 1))
             assert (await client.ask(op="unsubscribe", sub=2))["op"] == "unsubscribed"
 
 

@@ -153,7 +153,7 @@ def test_an_ended_subscription_is_not_named_any_more() -> None:
 
 
 def test_what_the_client_may_not_see_is_not_told() -> None:
-    feed = Feed(100, sees=lambda event: event.id != 2)
+    feed = Feed(100, sees=lambda draft: draft.path != "2.fits")
     feed.subscribe(1, ALL, at(0), at(3))
     assert run(feed, made(1, 2, 3), at(3)) == [((1,), 1), ((1,), 3), ("live", (1,), 3)]
 
@@ -192,7 +192,7 @@ class Histories(RuleBasedStateMachine):
         self.log: list[Event] = []  # All that ever were, of this epoch.
         self.kept_from = 1
         self.head = at(0)
-        self.feed = Feed(self.lag_max, sees=lambda event: event.id % 5 != 0)
+        self.feed = Feed(self.lag_max, sees=lambda draft: int(draft.path.removesuffix(".fits")) % 5 != 0)
         self.expected: dict[int, Expected] = {}
         self.sent: list[tuple[tuple[int, ...], int]] = []
         self.number = 0

@@ -138,6 +138,24 @@ async def test_a_busy_daemon_is_asked_again_and_a_refusal_ends_it(
         await watched(monkeypatch, tmp_path, [busy, refused])
 
 
+@pytest.mark.parametrize(("progress", "as_json"), [(False, False), (True, False), (True, True)])
+async def test_progress_is_printed_for_who_asked_and_moves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, progress: bool, as_json: bool
+) -> None:
+    scanning = {"at": "2026-01-31T20:15:00.250Z", "type": "root.scanning", "root": "n", "detail": {"scanned": 3}}
+
+    def script(_: Told) -> Told:
+        return [subscribed(0), {"op": "progress", "subs": [1], "event": scanning}, events(1)]
+
+    settings = {"left": 1, "progress": progress, "as_json": as_json}
+    lines, watching = await watched(monkeypatch, tmp_path, [script], **settings)
+    assert (len(lines), watching.cursor) == (1 + progress, f"{EPOCH}:1")
+    if as_json:
+        assert json.loads(lines[0]) == scanning
+    elif progress:
+        assert lines[0] == "- 2026-01-31T20:15:00.250Z root.scanning n scanned=3"
+
+
 async def test_names_give_no_orders_to_the_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def script(_: Told) -> Told:
         told = event(1, path="a\x1b[2J\nb.fits", detail={"frames": 3})

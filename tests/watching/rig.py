@@ -60,6 +60,7 @@ class Breakable:
 class Watched:
     """A root that is watched.
 
+    progress what was told of looks through it.
     answers  what `describe` raises for a name, once each.
     gate     what each describe waits for.
     """
@@ -71,6 +72,7 @@ class Watched:
     answers: dict[str, list[ImgdError]] = field(default_factory=dict)
     gate: Callable[[], Awaitable[None]] | None = None
     before: int = 0
+    progress: list[Draft] = field(default_factory=list)
 
     @property
     def figures(self) -> WatchStatistics:
@@ -142,8 +144,10 @@ async def watching(folder: Path, scanned: bool = True, **settings: Any) -> Async
             async def describe(name: str) -> Described:
                 return await rig.describe(name)
 
-            watch = RootWatch(Root(ROOT, directory), store, describe, WatchSettings(**settings))
-            rig = Watched(directory, store, watch)
+            progress: list[Draft] = []
+            how = WatchSettings(**settings)
+            watch = RootWatch(Root(ROOT, directory), store, describe, how, tell=progress.append)
+            rig = Watched(directory, store, watch, progress=progress)
             rig.before = (await real.head()).last
             nursery.start_soon(watch.run)
             if scanned:

@@ -10,6 +10,7 @@ import trio
 
 from imgd.errors import BadFrame, Busy, NoSuchFrame
 from imgd.events.store import Store
+from imgd.watching import telling
 from imgd.watching.presence import Presence
 from tests.watching.rig import LIMIT_S, QUIET_S, age, appending, frame_bytes, watching
 
@@ -233,6 +234,29 @@ async def test_the_first_look_is_silent_and_an_unchanged_tree_costs_nothing_afte
         assert night.asked == []
         assert night.figures.describes_total == 0
         assert night.store.notes == []
+
+
+async def test_a_look_through_thousands_tells_how_far_it_has_come(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "EACH_S", 0.0)
+    make_tree(folder / "root", 5000)
+    async with watching(folder, scanned=False) as night:
+        await night.tells("root.scanned")  # And nothing of the rest is stored.
+        details = [draft.detail for draft in night.progress]
+        assert details[0] == {"scanned": 0}
+        assert details[-1] == {"scanned": 5000, "done": True}
+        counts = [detail["scanned"] for detail in details]
+        assert counts == sorted(counts)  # type: ignore[type-var]
+        assert len(set(counts)) > 4
+        assert {(draft.type, draft.root) for draft in night.progress} == {("root.scanning", "night")}
+
+
+async def test_polling_a_small_root_again_and_again_tells_of_the_first_look_only(folder: Path) -> None:
+    make_tree(folder / "root", 30)
+    async with watching(folder, poll_s=0.05) as night:
+        await night.until(lambda: night.figures.scans_total > 5)
+        assert [draft.detail for draft in night.progress] == [{"scanned": 0}, {"scanned": 30, "done": True}]
 
 
 async def test_what_happened_while_nobody_looked_is_told_at_the_next_start(folder: Path) -> None:
