@@ -1,5 +1,6 @@
 """Events: how fast both stores take them, how fast one daemon delivers them, and how soon a frame is at the browser."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -26,6 +27,8 @@ DELIVERED: Final = 1_000  # To each of them.
 SUBSCRIBERS: Final = 1_000
 FILES: Final = 150
 STALLED: Final = 20
+LOOKING: Final = 6  # People.
+BIG: Final = (3000, 3000)
 SHAPE: Final = (600, 800)
 PAUSE_S: Final = 0.05  # Between two files: each is to be a single one.
 SETTLE_S: Final = 1.5
@@ -38,10 +41,14 @@ async def measure_events(folder: Path, rounds: int) -> list[Measure]:
     measures = await trio.to_thread.run_sync(_stores, folder, rounds)
     root = folder / "night"
     root.mkdir()
+    sky = np.random.default_rng(2).integers(0, 4000, BIG).astype(np.uint16)
+    (root / "big.fits").write_bytes(make.image_hdu(sky))
     async with running_daemon(f"night={root}", sessions_max=SUBSCRIBERS + 50, send_limit_s=600) as daemon:
         _say(f"closing {FILES} files")
         alone = await _arrivals(daemon, root, "a")
         measures += _told(alone)
+        _say(f"closing {FILES} files while {LOOKING} people look at pictures")
+        measures += await _while_looked_at(daemon, root)
         _say(f"delivering to {CLIENTS} clients, {rounds} rounds")
         measures += await _deliveries(daemon, rounds)
         _say(f"closing {FILES} files beside {STALLED} clients that take nothing")
@@ -139,10 +146,28 @@ def _told(took: Sequence[float]) -> list[Measure]:
     ]
 
 
+async def _while_looked_at(daemon: RunningDaemon, root: Path) -> list[Measure]:
+    numbers = itertools.count(1)
+
+    async def look() -> None:
+        while True:
+            levels = f"0.{next(numbers):06d},0.999"
+            answer = await daemon.get(f"/img?frame=night/big.fits&size=1200,&levels={levels}&mid=0.3")
+            assert answer.status == 200
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(LOOKING):
+            nursery.start_soon(look)
+        took = await _arrivals(daemon, root, "c")
+        nursery.cancel_scope.cancel()
+    how = f"each of {LOOKING} asks for one picture of {BIG[1]} x {BIG[0]} after the other; p50 {median(took):.1f}"
+    return [Measure("the same p99 while people look at pictures", "ms", percentile(took, 0.99), 250, how, tuple(took))]
+
+
 def _beside(alone: Sequence[float], took: Sequence[float]) -> Measure:
     name = f"the same p99 beside {STALLED} stalled clients / alone"
     how = f"{percentile(took, 0.99):.1f} ms; each of them has asked for all events, and takes none"
-    return Measure(name, "x", percentile(took, 0.99) / percentile(alone, 0.99), None, how, tuple(took))
+    return Measure(name, "x", percentile(took, 0.99) / percentile(alone, 0.99), 1.5, how, tuple(took))
 
 
 @asynccontextmanager

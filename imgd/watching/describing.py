@@ -12,13 +12,13 @@ from imgd.engine.answer import Answer
 from imgd.errors import BadFrame
 from imgd.events.event import Scalar
 from imgd.events.store import Describe, Described
-from imgd.model import Asker, Urgency
+from imgd.model import Asker
 
 KEYWORDS_MAX: Final = 48
 TEXT_MAX: Final = 80
 ROOM_BYTES: Final = 2048  # Of an event's facts: they are kept in memory, and sent to everybody.
 LARGE_BYTES: Final = 1 << 18  # A document that takes so long to be read that others should go on meanwhile.
-ASKER: Final = Asker(owner="events", session="events", urgency=Urgency.PREFETCH)
+ASKER: Final = Asker(owner="events", session="events")  # As urgent as a picture: somebody waits for the news.
 FIRST: Final = (  # Who filters by a keyword does so by one of these, more often than not.
     "OBJECT", "FILTER", "EXPTIME", "EXPOSURE", "IMAGETYP", "OBSTYPE", "DATE-OBS", "MJD-OBS", "INSTRUME", "TELESCOP",
     "CAMERA", "DETECTOR", "OBSERVER", "PROGRAM", "PROPID", "RA", "DEC", "OBJCTRA", "OBJCTDEC", "AIRMASS", "ALT", "AZ",
