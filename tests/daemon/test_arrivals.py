@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import resource
 import signal
 import sqlite3
@@ -24,7 +23,7 @@ from tests.frames import make
 
 LIMIT_S = 30.0
 DISK_BYTES = 6 << 20  # More than any segment of these small frames.
-MANY = 50_000 if os.environ.get("TEST_LONG") else 5_000
+MANY = 50_000
 
 
 @pytest.fixture(name="server", scope="module")
@@ -306,8 +305,13 @@ async def test_a_large_tree_is_no_reason_to_wait_and_costs_nothing_when_it_has_n
         (root / f"{folder:03d}").mkdir(parents=True)
         for number in range(500):
             (root / f"{folder:03d}" / f"{number:03d}.fits").write_bytes(octets)
-    async with running_daemon(f"archive={root}", database=where) as daemon:
-        assert (await daemon.get("/img?frame=archive/000/000.fits")).status == 200
+    async with starting_daemon(f"archive={root}", database=where) as daemon, following(daemon) as client:
+        await client.ask(op="subscribe", filters=[["type", "in", ["root.scanning", "root.scanned"]]])
+        assert len(json.loads((await daemon.get("/frames?dir=archive/000")).body)["entries"]) == 500
+        assert (await root_figures(daemon))["scanning"], "the start has waited for the scan"
+        progress = await until_scanned(client)
+        assert progress == sorted(progress)
+        assert (progress[-1], len(progress) > 1) == (MANY, True)
         await scanned(daemon)
         figures = await root_figures(daemon)
         assert figures["frames"] == MANY
@@ -319,6 +323,17 @@ async def test_a_large_tree_is_no_reason_to_wait_and_costs_nothing_when_it_has_n
         assert figures["events_total"] == figures["describes_total"] == 0
         daemon.process.send_signal(signal.SIGTERM)
         assert await daemon.process.wait() == 0
+
+
+async def until_scanned(client: Follower) -> list[int]:
+    """Hear how far the scan is, until it is over."""
+    progress: list[int] = []
+    while True:
+        message = await client.hear()
+        if message["op"] == "progress":
+            progress.append(message["event"]["detail"]["scanned"])
+        if any(each["event"]["type"] == "root.scanned" for each in message.get("events", ())):
+            return progress
 
 
 async def scanned(daemon: RunningDaemon) -> None:
