@@ -9,7 +9,6 @@ MODULES: Final = (
     "means",
     "narrow",
     "floats",
-    "wide",
     "counts",
     "halve",
     "lookup",
@@ -20,6 +19,7 @@ MODULES: Final = (
     "join",
     "background",
     "hfr",
+    "wide",
 )
 
 Report = Callable[[int, int, str], None]

@@ -94,10 +94,10 @@ class DurableStore:
 
     async def prune(self, keep: Retention) -> int:
         """Forget old events, a few at a time so that writers go on; return how many."""
-        moment = datetime.fromtimestamp(max(0.0, time.time() - keep.age_s), UTC)
-        at = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now_s = time.time()
+        at, now = _written(max(0.0, now_s - keep.age_s)), _written(now_s)
         head = await self.head()
-        too_old = await self._lending.use(lambda session: session.last_before(at))
+        too_old = await self._lending.use(lambda session: session.last_before(at, now))
         last = min(head.last, max(too_old, head.last - keep.count))
         forgotten = 0
         for id in (*range(head.oldest + _FORGET_EACH - 1, last, _FORGET_EACH), last):
@@ -106,7 +106,7 @@ class DurableStore:
         return forgotten
 
     async def enter_root(self, root: str, directory: str) -> bool:
-        """Note which directory a root is; True if its index is of that one, False if an empty one was begun."""
+        """Note which directory a root is now; True if there is an index of its name, whatever directory it was."""
         return cast(bool, await self._scribe.ask(orders.enter_root(root, directory)))
 
     async def fill(self, root: str, known: Mapping[bytes, str]) -> None:
@@ -177,6 +177,11 @@ async def keeping(database: Database) -> AsyncIterator[DurableStore]:
             yield DurableStore(database, patience, scribe, lending)
     finally:
         lending.close()
+
+
+def _written(moment_s: float) -> str:
+    """Write a time as events have it."""
+    return datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _page(root: str, after: bytes, limit: int, session: Session) -> list[tuple[bytes, str]]:

@@ -1,7 +1,7 @@
 """Events: facts with dense ids, as they are stored, filtered and delivered. Values only."""
 
 import re
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -12,6 +12,8 @@ FrameType = Literal["frame.arrived", "frame.rewritten", "frame.gone"]
 OtherType = Literal["root.appeared", "root.vanished", "root.scanned", "batch.ended", "rights.changed", "daemon.started"]
 EventType = FrameType | OtherType
 EphemeralType = Literal["root.scanning"]  # Told to who listens just then; no store takes it.
+StoredType = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z_.]{0,63}\Z")]
+"""Of what is read: a newer daemon on the same store may know more types. What is published is one of `EventType`."""
 Scalar = str | int | float | bool | None
 
 EPOCH: Final = re.compile(r"[0-9a-f]{16}")
@@ -31,7 +33,7 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """
 
     at: str
-    type: EventType | EphemeralType
+    type: StoredType
     root: str = ""
     path: str = ""
     frame: Entry | None = None

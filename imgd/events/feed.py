@@ -11,9 +11,13 @@ from typing import Final
 import msgspec
 
 from imgd.events.event import Cursor, Draft, Event
+from imgd.events.filters import Filters
 from imgd.events.progress import Latest, Progress
 
 BATCH_BYTES: Final = 256 * 1024  # A batch of more ends there: what is asked meanwhile waits behind one batch.
+TURN_STEPS: Final = 20_000  # Steps of filters before others have their turn: a few milliseconds.
+RULE_STEPS: Final = 4  # What one filter takes; a pattern takes one for each character as well.
+PATH_USUAL: Final = 60
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -66,11 +70,11 @@ class _Subscription:
     heard  progress up to this number is known to it; -1: it has just begun.
     """
 
-    __slots__ = ("accepts", "after", "heard", "id", "live_at")
+    __slots__ = ("after", "filters", "heard", "id", "live_at")
 
-    def __init__(self, id: int, accepts: Callable[[Draft], bool], after: int, live_at: int | None) -> None:
+    def __init__(self, id: int, filters: Filters, after: int, live_at: int | None) -> None:
         self.id = id
-        self.accepts = accepts
+        self.filters = filters
         self.after = after
         self.live_at = live_at
         self.heard = -1
@@ -84,16 +88,22 @@ class Feed:
 
     at       everything up to here has been told.
     version  changes with the subscriptions: what was read for an older one is not to be taken.
+    rules    filters of all subscriptions; those with equal lists are asked once, and count once.
     """
 
-    __slots__ = ("_epoch", "_heard", "_lag_max", "_notices", "_sees", "_subscriptions", "at", "version")
+    __slots__ = (
+        "_epoch", "_globs", "_groups", "_heard", "_lag_max", "_notices", "_sees", "_subscriptions", "at", "rules",
+        "version",
+    )  # fmt: skip
 
     def __init__(self, lag_max: int, sees: Sees = sees_all) -> None:
         self._lag_max = lag_max
         self._sees = sees
         self._subscriptions: dict[int, _Subscription] = {}
+        self._groups: list[tuple[Filters, list[_Subscription]]] = []
         self._notices: list[Message] = []
         self._epoch = ""
+        self._globs = self.rules = 0
         self._heard = 0
         self.at = 0
         self.version = 0
@@ -108,7 +118,21 @@ class Feed:
         """Tell where this client is: nothing up to here is still to come."""
         return Cursor(self._epoch, self.at) if self._subscriptions else head
 
-    def subscribe(self, id: int, accepts: Callable[[Draft], bool], since: Cursor | None, head: Cursor) -> None:
+    @property
+    def resets(self) -> bool:
+        """Tell whether a Reset is still to be told."""
+        return any(isinstance(notice, Reset) for notice in self._notices)
+
+    @property
+    def page_max(self) -> int:
+        """Tell how many events it will take in one turn, of the usual kind: to read more is in vain."""
+        return max(1, TURN_STEPS // max(1, self._steps(PATH_USUAL)))
+
+    def rules_with(self, filters: Filters) -> int:
+        """Tell what `rules` would be with one more subscription that has these."""
+        return self.rules + (0 if any(filters == known for known, _ in self._groups) else filters.count)
+
+    def subscribe(self, id: int, filters: Filters, since: Cursor | None, head: Cursor) -> None:
         """Begin a subscription after `since`, or at the head; its id is not in use.
 
         head  of the log as it is: a cursor above it, or of another epoch, is not of this log.
@@ -125,9 +149,9 @@ class Feed:
         for each in self._subscriptions.values():
             each.after = max(each.after, self.at)
         self.at = min(after, self.at) if self._subscriptions else after
-        self._subscriptions[id] = _Subscription(id, accepts, after, live_at)
+        self._subscriptions[id] = _Subscription(id, filters, after, live_at)
         self._heard = -1
-        self.version += 1
+        self._group()
 
     def unsubscribe(self, id: int) -> None:
         """End a subscription: no message names it any more."""
@@ -135,7 +159,7 @@ class Feed:
         self._notices = [left for notice in self._notices if (left := _without(notice, id)) is not None]
         if self._subscriptions:
             self.at = min(max(each.after, self.at) for each in self._subscriptions.values())
-        self.version += 1
+        self._group()
 
     def settle(self, head: Cursor) -> list[Message]:
         """Tell what needs no reading: that the log is another one, that the client is too far behind, who is live."""
@@ -158,14 +182,14 @@ class Feed:
         return self.at if self._subscriptions and self.at < head.id else None
 
     def take(self, page: Sequence[Event], head: Cursor) -> list[Message]:
-        """Take the events after `at`, as many of them as make a batch, and move on.
+        """Take the events after `at`, as many of them as make a batch or a turn, and move on.
 
         page  what was read, ascending. Where ids are missing the log has forgotten them.
         head  as it was before the reading.
         """
         messages: list[Message] = []
         items: list[tuple[tuple[int, ...], Event]] = []
-        size_bytes = 0
+        size_bytes = steps = 0
         if not page:
             messages += self._miss(head.id)
         for event in page:
@@ -181,8 +205,9 @@ class Feed:
             if subs:
                 items.append((subs, event))
                 size_bytes += len(event.body) + 64
-                if size_bytes > BATCH_BYTES:
-                    break
+            steps += self._steps(len(event.draft.path))
+            if size_bytes > BATCH_BYTES or steps > TURN_STEPS:
+                break
         if items:
             messages.append(Batch(items))
         return messages + self._live()
@@ -196,7 +221,7 @@ class Feed:
         for progress in latest.after(min((each.heard for each in subscriptions), default=latest.last)):
             draft = progress.draft
             if self._sees(draft):
-                new = [each for each in subscriptions if _is_new(progress, each.heard) and each.accepts(draft)]
+                new = [each for each in subscriptions if _is_new(progress, each.heard) and each.filters.accepts(draft)]
                 told += [Underway(tuple(each.id for each in new), progress)] if new else []
         self._heard = latest.last
         for each in subscriptions:
@@ -207,7 +232,26 @@ class Feed:
         number, draft = event.id, event.draft
         if not self._sees(draft):
             return ()
-        return tuple([each.id for each in self._subscriptions.values() if each.after < number and each.accepts(draft)])
+        subs: list[int] = []
+        for filters, group in self._groups:
+            new = [each.id for each in group if each.after < number]
+            if new and filters.accepts(draft):
+                subs += new
+        return tuple(subs if len(self._groups) == 1 else sorted(subs))
+
+    def _steps(self, path_chars: int) -> int:
+        """Estimate what it takes to filter an event, if every filter is asked."""
+        return self.rules * RULE_STEPS + self._globs * path_chars
+
+    def _group(self) -> None:
+        """Put subscriptions with equal filters together, after a change of them."""
+        groups: dict[Filters, list[_Subscription]] = {}
+        for each in self._subscriptions.values():
+            groups.setdefault(each.filters, []).append(each)
+        self._groups = list(groups.items())
+        self.rules = sum(filters.count for filters in groups)
+        self._globs = sum(filters.globs for filters in groups)
+        self.version += 1
 
     def _replays(self) -> bool:
         """Tell whether a subscription is still on its way through the past: it asked for it, and is not late."""

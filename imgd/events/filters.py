@@ -40,10 +40,25 @@ _TEXT: Final = re.compile(r"\s*([A-Za-z0-9_.-]+)(?:\s*(!=|<=|>=|=|<|>)\s*|\s+(in
 
 
 class Filters:
-    """Filters that have been read; `accepts` tells whether all of them match."""
+    """Filters that have been read; `accepts` tells whether all of them match. Of the same list they are equal.
 
-    def __init__(self, rules: tuple[Accepts, ...]) -> None:
+    count  how many there are.
+    globs  how many of them are patterns: these cost a step for each character.
+    """
+
+    __slots__ = ("_rules", "_written", "count", "globs")
+
+    def __init__(self, rules: tuple[Accepts, ...], written: str, globs: int) -> None:
         self._rules = rules
+        self._written = written
+        self.count = len(rules)
+        self.globs = globs
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Filters) and self._written == other._written
+
+    def __hash__(self) -> int:
+        return hash(self._written)
 
     def accepts(self, draft: Draft) -> bool:
         """Tell whether an event is wanted."""
@@ -59,7 +74,7 @@ def read_filters(raw: Any) -> Filters:
     Raises  BadRequest naming the one at fault (`filters[1]`), and what is wrong with it.
     """
     if raw is None:
-        return Filters(())
+        raw = []
     if not isinstance(raw, list):
         raise BadRequest("must be a list of [field, operator, value]", "filters")
     if len(raw) > FILTERS_MAX:
@@ -70,7 +85,7 @@ def read_filters(raw: Any) -> Filters:
             rules.append(_read_one(each))
         except BadRequest as error:
             raise BadRequest(error.text, f"filters[{index}]") from error
-    return Filters(tuple(rules))
+    return Filters(tuple(rules), repr(raw), sum(each[1] == "glob" for each in raw))
 
 
 def read_filters_json(text: str) -> Filters:
@@ -79,7 +94,7 @@ def read_filters_json(text: str) -> Filters:
     Raises  BadRequest.
     """
     if not text:
-        return Filters(())
+        return read_filters(None)
     try:
         raw = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
@@ -108,6 +123,8 @@ def _scalar_from_text(text: str) -> Any:
         try:
             return msgspec.json.decode(text)
         except msgspec.DecodeError:
+            if not text.startswith('"') and math.isinf(float(text)):
+                raise BadRequest(f"{text:.80} is no number that can be compared: it is too large", "filter") from None
             return text
     return text
 

@@ -152,10 +152,11 @@ class Log:
         after = feed.wants(head)
         if messages or after is None:
             return messages
-        page = self._ring.after(after, min(limit, PAGE))
+        count = min(limit, PAGE, feed.page_max)
+        page = self._ring.after(after, count)
         if page is None:
             self._reads += 1
-            page = await self._store.read(after, min(limit, PAGE))
+            page = await self._store.read(after, count)
             if feed.version != version or self.head.epoch != head.epoch:
                 return None
         else:

@@ -46,7 +46,7 @@ class Fill(msgspec.Struct, frozen=True):
 
 
 class EnterRoot(msgspec.Struct, frozen=True):
-    """Note a root's directory; answered with whether it is the one that was known."""
+    """Note a root's directory; answered with whether the root was known by its name."""
 
     root: str
     directory: str

@@ -1,6 +1,9 @@
 """The store in PostgreSQL, for several daemons on several machines. Blocks; called from the store's threads.
 
-An epoch belongs to one history of one table: another cluster, timeline, database or table makes a new one.
+An epoch belongs to one history of one table: another cluster, timeline, database or table makes a new one, and so does
+a log that lost what this process has seen. Not noticed by a daemon that was not running meanwhile: rows that were put
+back into the same tables (a restore of data only), and a data directory that was put back whole, as from a snapshot
+of its disk; whoever does that empties the column meta.origin, and a new epoch begins.
 """
 
 import contextlib
@@ -16,7 +19,7 @@ from psycopg.rows import TupleRow
 from imgd.events import schema
 from imgd.events.event import Event
 from imgd.events.orders import EnterRoot, Fill, Key, Row
-from imgd.events.sessions import Collided, SchemaTooNew, Seen, Undone, events_of, is_behind
+from imgd.events.sessions import Collided, SchemaTooNew, Seen, Undone, is_behind, readable
 from imgd.events.store import Head, StoreDown
 
 _ANSWER_S: Final = 10.0  # A server that says nothing for so long is down,
@@ -67,8 +70,8 @@ _FILL: Final = """INSERT INTO frames (root, path, identity)
     ORDER BY place ON CONFLICT DO NOTHING"""
 _ENTER: Final = """INSERT INTO roots AS known (name, directory) VALUES (%s, %s)
     ON CONFLICT (name) DO UPDATE SET directory = excluded.directory WHERE known.directory <> excluded.directory"""
-_LAST_BEFORE: Final = """SELECT coalesce((SELECT id - 1 FROM events WHERE at >= %s ORDER BY id LIMIT 1),
-    (SELECT max(id) FROM events), 0)"""
+_LAST_BEFORE: Final = """SELECT coalesce(max(id), 0) FROM events WHERE at < %s AND id < coalesce(
+    (SELECT id FROM events WHERE at >= %s AND at <= %s ORDER BY id LIMIT 1), 9223372036854775807)"""
 
 
 # What a statement of ours meets when somebody has changed the tables beneath it.
@@ -260,10 +263,9 @@ class PostgresSession:
     def enter_root(self, order: EnterRoot) -> bool:
         """Note a root's directory."""
         with self._changing() as connection:
-            changed = connection.execute(_ENTER, (order.root, order.directory)).rowcount > 0
-            if changed:
-                connection.execute("DELETE FROM frames WHERE root = %s", (order.root,))
-        return not changed
+            known = connection.execute("SELECT FROM roots WHERE name = %s", (order.root,)).rowcount > 0
+            connection.execute(_ENTER, (order.root, order.directory))
+        return known
 
     def renew_epoch(self, epoch: str) -> Head:
         """Begin a new epoch if it is still this one."""
@@ -287,12 +289,7 @@ class PostgresSession:
 
     def read(self, after: int, limit: int) -> list[Event]:
         """Read events."""
-        with self._undone():
-            text = "SELECT id, body FROM events WHERE id > %s ORDER BY id LIMIT %s"
-            rows = self._connection.execute(text, (after, limit), binary=True).fetchall()
-        if rows:
-            self._seen.saw("", rows[-1][0])
-        return events_of([(id, body) for id, body in rows])
+        return readable(self._rows, after, limit, self._seen)
 
     def page(self, root: str, after: bytes, limit: int) -> list[tuple[bytes, str]]:
         """Read a page of a root's index."""
@@ -301,10 +298,10 @@ class PostgresSession:
             rows = self._connection.execute(text, (root, after, limit), binary=True).fetchall()
         return [(path, identity) for path, identity in rows]
 
-    def last_before(self, at: str) -> int:
-        """Find the last id of the oldest events in a row that are older than this."""
+    def last_before(self, at: str, now: str) -> int:
+        """Find the last id that is older than `at` and lies before all that are younger."""
         with self._undone():
-            return int(_one(self._connection, _LAST_BEFORE, at)[0])
+            return int(_one(self._connection, _LAST_BEFORE, at, at, now)[0])
 
     def rest(self) -> None:
         """Do nothing: the server keeps what it needs."""
@@ -315,6 +312,12 @@ class PostgresSession:
 
     def _head(self) -> Head:
         return Head(*_one(self._connection, _HEAD))
+
+    def _rows(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        with self._undone():
+            text = "SELECT id, body FROM events WHERE id > %s ORDER BY id LIMIT %s"
+            rows = self._connection.execute(text, (after, limit), binary=True).fetchall()
+        return [(id, body) for id, body in rows]
 
     def _by_key(self, text: LiteralString, keys: Sequence[Key]) -> dict[Key, str]:
         with self._undone():

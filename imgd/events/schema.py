@@ -10,7 +10,7 @@ Migration = tuple[str, ...]
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     (
         # A single row. last: the id given last; whoever appends holds it locked until the commit, so that ids become
-        # visible in their order. origin: which database this was when its epoch began.
+        # visible in their order. origin: in which database, or file, this epoch is; "" if that was never noted.
         """CREATE TABLE meta (
             one {integer} PRIMARY KEY CHECK (one = 1),
             epoch TEXT NOT NULL,

@@ -3,15 +3,20 @@
 Everything blocks, and is called from threads.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from imgd.events.event import Event, event_of
 from imgd.events.orders import EnterRoot, Fill, Key, Row
 from imgd.events.store import Head, StoreDown
+
+log = logging.getLogger("imgd.events")
+
+_SKIP: Final = 250  # Rows of which none could be read: that many are looked at next.
 
 
 class SchemaTooNew(StoreDown):
@@ -64,7 +69,7 @@ class Session(Protocol):
         ...
 
     def enter_root(self, order: EnterRoot) -> bool:
-        """Note a root's directory; empty its index if it was another one."""
+        """Note a root's directory; tell whether the root was known by its name."""
         ...
 
     def renew_epoch(self, epoch: str) -> Head:
@@ -80,15 +85,18 @@ class Session(Protocol):
         ...
 
     def read(self, after: int, limit: int) -> list[Event]:
-        """Read events."""
+        """Read events; one that cannot be read is left out, as if it were forgotten."""
         ...
 
     def page(self, root: str, after: bytes, limit: int) -> list[tuple[bytes, str]]:
         """Read a page of a root's index, by path."""
         ...
 
-    def last_before(self, at: str) -> int:
-        """Find the last id of the oldest events in a row that are older than this; 0 if there is none."""
+    def last_before(self, at: str, now: str) -> int:
+        """Find the last id that is older than `at` and lies before all that are younger; 0 if there is none.
+
+        now  what is dated later says nothing: somebody's clock was wrong.
+        """
         ...
 
     def rest(self) -> None:
@@ -107,6 +115,7 @@ class Seen:
         self._lock = threading.Lock()
         self._epoch = ""
         self._last = 0
+        self._unreadable = 0
 
     @property
     def place(self) -> tuple[str, int]:
@@ -120,6 +129,12 @@ class Seen:
             if epoch and epoch != self._epoch:
                 self._epoch, self._last = epoch, last
             self._last = max(self._last, last)
+
+    def is_news(self, unreadable: int) -> bool:
+        """Tell, once, that this is the highest id so far whose event cannot be read."""
+        with self._lock:
+            before, self._unreadable = self._unreadable, max(self._unreadable, unreadable)
+            return unreadable > before
 
 
 class Database(Protocol):
@@ -148,15 +163,27 @@ def is_behind(head: Head, before: tuple[str, int]) -> bool:
     return head.epoch == epoch and head.last < last
 
 
-def events_of(rows: Sequence[tuple[int, bytes]]) -> list[Event]:
-    """Read stored events.
+def readable(
+    rows: Callable[[int, int], Sequence[tuple[int, bytes]]], after: int, limit: int, seen: Seen
+) -> list[Event]:
+    """Read events after an id, `limit` at most; none only if there is none that can be read.
 
-    Raises  StoreDown if one is damaged, or of a kind that only a newer imgd knows.
+    One that cannot be read is left out, and logged once: who follows the log is told that it is missing.
+
+    rows  gives ids and bodies after an id, ascending, as many as there are of so many.
     """
-    events: list[Event] = []
-    for id, body in rows:
-        try:
-            events.append(event_of(id, body))
-        except msgspec.DecodeError as error:
-            raise StoreDown(f"event {id} cannot be read: {error}") from error
-    return events
+    size = limit
+    while True:
+        found = rows(after, size)
+        events: list[Event] = []
+        for id, body in found:
+            try:
+                events.append(event_of(id, body))
+            except msgspec.DecodeError as error:
+                if seen.is_news(id):
+                    log.error("event %d cannot be read, and is left out: %s", id, error)
+        if found:
+            seen.saw("", found[-1][0])
+        if events or not found or len(found) < size:
+            return events[:limit]
+        after, size = found[-1][0], max(limit, _SKIP)

@@ -1,31 +1,32 @@
 """The store in one file: SQLite, for one machine. Blocks; called from the store's threads.
 
-Beside the database lies a small file (`.seen`) that says which ids were durable a moment ago, and in which file: a
-database that is put back from a copy is older than it, or another file, and gets a new epoch.
+The database says in which file it is, and a small file beside it (`.seen`) which ids were durable a moment ago: a
+database that is put back from a copy, alone or with that file, is another file, or older than it, or the small file is
+another one; it gets a new epoch. Not noticed: a whole file system that is put back (a snapshot); and where the file
+system does not say when a file was born, copies of both that got the same inodes.
 """
 
 import contextlib
 import os
-import re
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import trio
 
 from imgd.events import schema
 from imgd.events.event import Event
 from imgd.events.orders import EnterRoot, Fill, Key, Row
-from imgd.events.sessions import SchemaTooNew, Seen, Undone, events_of, is_behind
+from imgd.events.sessions import SchemaTooNew, Seen, Undone, is_behind, readable
+from imgd.events.sidecar import FileIdentity, Sidecar, identity_of, read_identity
 from imgd.events.store import Head, StoreDown
 
 APPLICATION_ID: Final = 0x696D6764
 _BUSY_S: Final = 5.0
 _LOOK_EACH_S: Final = 0.05
 _SIZES: Final = (256, 32, 4, 1)  # Rows of one INSERT: few texts, so that all stay prepared.
-_SEEN: Final = re.compile(r"([0-9a-f]{16}) ([0-9]{1,18}) ([0-9]{1,20})\n")
 _HEAD: Final = "SELECT epoch, last, coalesce((SELECT min(id) FROM events), last + 1) FROM meta"
 _RENEW: Final = "UPDATE meta SET epoch = ?, last = max(last, (SELECT coalesce(max(id), 0) FROM events))"
 _WORDS: Final = {"integer": "INTEGER", "octets": "BLOB", "table": "WITHOUT ROWID"}
@@ -52,7 +53,7 @@ class SqliteDatabase:
                 self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256
             )
             undo.callback(connection.close)
-            file = os.stat(self._path).st_ino
+            file = identity_of(self._path)
             _prepare(connection)
             self._migrate(connection)
             session = SqliteSession(connection, self._path, file, self.seen)
@@ -98,28 +99,43 @@ class SqliteDatabase:
 class SqliteSession:
     """A connection to the file."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, file: int, seen: Seen) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, file: FileIdentity, seen: Seen) -> None:
         self._connection = connection
         self._path = path
         self._file = file
         self._log = 0
         self._seen = seen
-        self._told = ("", -1)  # What `.seen` says.
+        self._sidecar = Sidecar(path)
+        self._told: tuple[str, int] | None = None  # What this session wrote into `.seen`.
 
     def check_epoch(self, before: tuple[str, int]) -> None:
-        """Begin a new epoch if this is not what it was when `.seen` was written, or when this process last looked."""
-        with _transaction(self._connection):
-            head = self._head()
-            told = self._read_seen()
-            newest = _number(self._connection, "SELECT coalesce(max(id), 0) FROM events")
-            other = told is not None and (told[2] != self._file or told[0] != head.epoch or told[1] > head.last)
-            if other or newest > head.last or is_behind(head, before):
-                self._connection.execute(_RENEW, (secrets.token_hex(8),))
-                head, other = self._head(), True
-            if told is None or other:
-                self._write_seen(head)
+        """Begin a new epoch if this is not what it was when `.seen` was written, or when this process last looked.
+
+        Waits for who writes only if it has to write: reading goes on while another process hangs in a commit.
+        """
+        if self._look(before) != "known":
+            with _transaction(self._connection):  # Of two that notice it, one waits here, and finds it done.
+                look = self._look(before)
+                if look == "other":
+                    self._connection.execute(_RENEW, (secrets.token_hex(8),))
+                if look != "known":
+                    self._connection.execute("UPDATE meta SET origin = ?", (str(self._file),))
+                    self._write_seen(self._head())
+        head = self._head()
         self._seen.saw(head.epoch, head.last)
         self._log = _inode(f"{self._path}-wal")
+
+    def _look(self, before: tuple[str, int]) -> Literal["known", "new", "other"]:
+        """Tell whether this is the store that it was; "new": nothing says what it was."""
+        told = self._sidecar.read()  # First: what it says is in the database by then.
+        newest = _number(self._connection, "SELECT coalesce(max(id), 0) FROM events")
+        (origin,) = self._connection.execute("SELECT origin FROM meta").fetchone()
+        head, file = self._head(), read_identity(origin)
+        if newest > head.last or is_behind(head, before) or (file is not None and file.is_other(self._file)):
+            return "other"
+        if told is not None and (told.is_put_back or told.epoch != head.epoch or told.last > head.last):
+            return "other"
+        return "new" if told is None or file is None else "known"
 
     def begin(self) -> None:
         """Begin a transaction, as the only one who writes."""
@@ -155,6 +171,8 @@ class SqliteSession:
                 ((epoch, last),) = self._connection.execute(text, (len(rows),)).fetchall()
                 if is_behind(Head(epoch, last - len(rows), 0), self._seen.place):
                     raise Undone("the log has lost its end")
+                if self._told is None:  # Before anything of this session can be lost: a copy has another `.seen`.
+                    self._write_seen(Head(epoch, last - len(rows), 0))
                 numbered = [(id, *row) for id, row in enumerate(rows, start=last - len(rows) + 1)]
                 self._insert("INSERT INTO events (id, at, type, body)", numbered)
             self._connection.execute("COMMIT")
@@ -176,8 +194,7 @@ class SqliteSession:
             if row == (order.directory,):
                 return True
             connection.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (order.root, order.directory))
-            connection.execute("DELETE FROM frames WHERE root = ?", (order.root,))
-            return False
+            return row is not None
 
     def renew_epoch(self, epoch: str) -> Head:
         """Begin a new epoch if it is still this one."""
@@ -203,13 +220,7 @@ class SqliteSession:
 
     def read(self, after: int, limit: int) -> list[Event]:
         """Read events."""
-        with _told():
-            self._check_file()
-            text = "SELECT id, body FROM events WHERE id > ? ORDER BY id LIMIT ?"
-            rows = self._connection.execute(text, (after, limit)).fetchall()
-        if rows:
-            self._seen.saw("", rows[-1][0])
-        return events_of(rows)
+        return readable(self._rows, after, limit, self._seen)
 
     def page(self, root: str, after: bytes, limit: int) -> list[tuple[bytes, str]]:
         """Read a page of a root's index."""
@@ -218,12 +229,12 @@ class SqliteSession:
             text = "SELECT path, identity FROM frames WHERE root = ? AND path > ? ORDER BY path LIMIT ?"
             return self._connection.execute(text, (root, after, limit)).fetchall()
 
-    def last_before(self, at: str) -> int:
-        """Find the last id of the oldest events in a row that are older than this."""
-        text = """SELECT coalesce((SELECT id - 1 FROM events WHERE at >= ? ORDER BY id LIMIT 1),
-                                  (SELECT max(id) FROM events), 0)"""
+    def last_before(self, at: str, now: str) -> int:
+        """Find the last id that is older than `at` and lies before all that are younger."""
+        text = """SELECT coalesce(max(id), 0) FROM events WHERE at < ? AND id < coalesce(
+                      (SELECT id FROM events WHERE at >= ? AND at <= ? ORDER BY id LIMIT 1), 9223372036854775807)"""
         with _told():
-            return _number(self._connection, text, at)
+            return _number(self._connection, text, at, at, now)
 
     def rest(self) -> None:
         """Write what is durable into `.seen`, if it changed."""
@@ -238,6 +249,12 @@ class SqliteSession:
 
     def _head(self) -> Head:
         return Head(*self._connection.execute(_HEAD).fetchone())
+
+    def _rows(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        with _told():
+            self._check_file()
+            text = "SELECT id, body FROM events WHERE id > ? ORDER BY id LIMIT ?"
+            return self._connection.execute(text, (after, limit)).fetchall()
 
     def _insert(self, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert many rows by few statements: each lets go of the interpreter's lock, and must get it back."""
@@ -259,7 +276,7 @@ class SqliteSession:
 
     def _check_file(self) -> None:
         """See that the file is still the one that its name leads to."""
-        if _inode(self._path) == self._file:
+        if _inode(self._path) == self._file.inode:
             return
         self.close()
         if self._log and _inode(f"{self._path}-wal") == self._log:  # It would be taken for the other file's.
@@ -270,24 +287,12 @@ class SqliteSession:
 
     def _check_kept(self) -> None:
         """See that a commit went into the file that is there: one into a file without a name is none."""
-        if _inode(self._path) != self._file:
+        if _inode(self._path) != self._file.inode:
             raise StoreDown("the database file was replaced or removed during a commit")
 
-    def _read_seen(self) -> tuple[str, int, int] | None:
-        try:
-            found = _SEEN.fullmatch(Path(f"{self._path}.seen").read_text("ascii"))
-        except (FileNotFoundError, UnicodeDecodeError):
-            return None
-        return (found[1], int(found[2]), int(found[3])) if found else None
-
     def _write_seen(self, head: Head) -> None:
-        """Write `.seen`, while nobody else can change the store. Without it less is noticed, and nothing is wrong."""
-        name = f"{self._path}.seen"
-        with contextlib.suppress(OSError):
-            descriptor = os.open(f"{name}~", os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "w", encoding="ascii") as file:
-                file.write(f"{head.epoch} {head.last} {self._file}\n")
-            os.replace(f"{name}~", name)
+        """Write `.seen`, while nobody else can change the store."""
+        self._sidecar.write(head.epoch, head.last)
         self._told = (head.epoch, head.last)
 
 

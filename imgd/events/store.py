@@ -70,7 +70,10 @@ class Store(Protocol):
         ...
 
     async def read(self, after: int, limit: int) -> Sequence[Event]:
-        """Read events with ids above `after`, ascending, `limit` at most."""
+        """Read events with ids above `after`, ascending, `limit` at most; none only if there is none.
+
+        One that cannot be read is left out; its id is missing, as if it were forgotten.
+        """
         ...
 
     async def head(self) -> Head:
@@ -86,7 +89,10 @@ class Store(Protocol):
         ...
 
     async def enter_root(self, root: str, directory: str) -> bool:
-        """Note which directory a root is; True if its index is of that one, False if an empty one was begun."""
+        """Note which directory a root is now; True if there is an index of its name, whatever directory it was.
+
+        A directory may be spelled in two ways, or lie elsewhere on two machines that share it: its index is one.
+        """
         ...
 
     async def fill(self, root: str, known: Mapping[bytes, str]) -> None:

@@ -46,6 +46,7 @@ REASONS: Final = {
 }
 REPLIES_MAX: Final = 16  # That wait to be sent, of one session.
 SUBSCRIPTIONS_MAX: Final = 64  # Of one session.
+RULES_MAX: Final = 256  # Filters of all subscriptions of one session: each event is put to them all.
 STORE_AGAIN_S: Final = 1.0
 
 
@@ -76,11 +77,11 @@ class Subscribe(_Message, frozen=True, tag="subscribe"):
     """Client: tell me events. Its `id` names the subscription.
 
     since    a cursor: all after it. None: from now on.
-    filters  which; None or none: all.
+    filters  which, a list; None or none: all.
     """
 
-    since: str | None = None
-    filters: list[Any] | None = None
+    since: Any = None  # Both are read where what is wrong with them is said under their names.
+    filters: Any = None
 
 
 class Unsubscribe(_Message, frozen=True, tag="unsubscribe"):
@@ -177,7 +178,7 @@ class Live:
             text = message.get("text")
             if text is None:
                 return CLOSE_NOT_TEXT
-            if len(text) > self._message_bytes:
+            if len(text) > self._message_bytes or len(text.encode("utf-8", "replace")) > self._message_bytes:
                 return CLOSE_TOO_BIG
             await session.outbox.room()
             reply = await self._reply(session, text)
@@ -197,15 +198,14 @@ class Live:
                 messages, is_down = await self._advance(feed)
                 for each in progress:
                     await self._say(session, send, told_progress(each))
-                if is_down:
-                    await outbox.woken_within(STORE_AGAIN_S)  # It goes on from where it was.
-                    continue
                 for message in messages or ():
                     await self._say(session, send, told(message))
                 if trio.current_time() >= next_head and self._log.head.epoch:
                     next_head = trio.current_time() + self._log.head_s
-                    await self._say(session, send, told_head(feed.cursor(self._log.head)))
-                if messages == [] and feed.wants(self._log.head) is None:
+                    await self._say(session, send, told_head(feed.cursor(self._log.head), self._log.down))
+                if is_down:
+                    await outbox.woken_within(STORE_AGAIN_S)  # It goes on from where it was.
+                elif messages == [] and feed.wants(self._log.head) is None:
                     await outbox.woken()
                 elif not messages:
                     await trio.lowlevel.checkpoint()  # It reads on; what others have to say comes in between.
@@ -259,13 +259,17 @@ class Live:
 
     async def _subscribe(self, feed: Feed, message: Subscribe) -> str:
         filters = read_filters(message.filters)
+        if not isinstance(message.since, str | None):
+            raise BadRequest("must be a cursor, which is a text", "since")
         since = None if message.since is None else read_cursor(message.since)
         if message.id in feed:
             raise BadRequest("is that of an open subscription", "id")
         if len(feed) >= SUBSCRIPTIONS_MAX:
             raise BadRequest(f"there are {SUBSCRIPTIONS_MAX} subscriptions already", "id")
+        if (rules := feed.rules_with(filters)) > RULES_MAX:
+            raise BadRequest(f"would be {rules} in this session, whose limit is {RULES_MAX}", "filters")
         head = await self._log.settle(since)
-        feed.subscribe(message.id, filters.accepts, since, head)
+        feed.subscribe(message.id, filters, since, head)
         return str(head)
 
     def _src(self, session: str, message: Src) -> str:

@@ -7,6 +7,7 @@ import msgspec
 
 from imgd.events.event import Cursor
 from imgd.events.feed import Batch, Live, Message, Missed, Reset, Underway
+from imgd.web.problems import plain_text
 
 
 def told(message: Message) -> str:
@@ -28,9 +29,9 @@ def told_progress(underway: Underway) -> str:
     return (b'{"op":"progress","subs":[%b],"event":%b}' % (subs, body)).decode()
 
 
-def told_head(head: Cursor) -> str:
-    """Write where the client is."""
-    return _json(op="head", head=str(head))
+def told_head(head: Cursor, down: str) -> str:
+    """Write where the client is, and why the store is down, if it is."""
+    return _json(op="head", head=str(head), **({"down": plain_text(down)} if down else {}))
 
 
 def _events(items: Sequence[tuple[tuple[int, ...], Any]]) -> str:

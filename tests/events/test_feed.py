@@ -1,6 +1,5 @@
 """A client's feed: of all events after its beginning each subscription gets those that match, ascending, once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,14 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from imgd.events.event import Cursor, Draft, Event
-from imgd.events.feed import Batch, Feed, Live, Message, Missed, Reset
-from imgd.events.filters import read_filters
+from imgd.events.feed import TURN_STEPS, Batch, Feed, Live, Message, Missed, Reset
+from imgd.events.filters import Filters, read_filters
 from tests.events.listed import made
 
 EPOCH = "00000000000000aa"
 OTHER = "00000000000000bb"
-ALL = read_filters(None).accepts
-ODD = read_filters([["path", "glob", "*[13579].fits"]]).accepts
+ALL = read_filters(None)
+ODD = read_filters([["path", "glob", "*[13579].fits"]])
 
 
 def at(id: int, epoch: str = EPOCH) -> Cursor:
@@ -167,14 +166,59 @@ def test_a_batch_is_bounded_and_the_rest_is_read_again(monkeypatch: pytest.Monke
     assert run(feed, made(*range(1, 10)), at(9))[-2:] == [((1,), 9), ("live", (1,), 9)]
 
 
-FILTERS: dict[str, Callable[[Draft], bool]] = {"all": ALL, "odd": ODD, "none": lambda _: False}
+FILTERS = {"all": ALL, "odd": ODD, "none": read_filters([["path", "=", ""]])}
+
+
+def test_subscriptions_with_equal_filters_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    accepts = Filters.accepts
+
+    def counted(self: Filters, draft: Draft) -> bool:
+        asked.append(draft.path)
+        return accepts(self, draft)
+
+    monkeypatch.setattr(Filters, "accepts", counted)
+    feed = Feed(100)
+    for number in (4, 2, 9):
+        feed.subscribe(number, read_filters([["path", "glob", "*[13].fits"]]), None, at(0))
+    feed.subscribe(3, read_filters([["path", "glob", "*[35].fits"]]), None, at(0))
+    assert feed.rules == 2
+    assert (feed.rules_with(ODD), feed.rules_with(read_filters([["path", "glob", "*[35].fits"]]))) == (3, 2)
+    assert run(feed, made(1, 2, 3), at(3)) == [((2, 4, 9), 1), ((2, 3, 4, 9), 3)]
+    assert len(asked) == 2 * 3
+    feed.unsubscribe(3)
+    assert feed.rules == 1
+
+
+def test_a_turn_is_bounded_by_what_filtering_takes() -> None:
+    feed = Feed(1000)
+    for number in range(8):
+        feed.subscribe(
+            number, read_filters([["path", "glob", f"*{n}*{number}.fits"] for n in range(32)]), at(0), at(900)
+        )
+    events = made(*range(1, 901))
+    assert feed.take(events, at(900)) == []
+    taken = feed.at
+    assert 1 <= taken * 256 * len("1.fits") <= 1.2 * TURN_STEPS
+    assert 1 <= feed.page_max <= taken
+    begun = feed.version
+    assert run(feed, events, at(900), limit=feed.page_max)[-1] == ("live", tuple(range(8)), 900)
+    assert feed.version == begun
+
+
+def test_one_filter_takes_whole_pages() -> None:
+    feed = Feed(1000)
+    feed.subscribe(1, ODD, at(0), at(900))
+    assert feed.page_max > 250
+    feed.take(made(*range(1, 251)), at(900))
+    assert feed.at == 250
 
 
 @dataclass
 class Expected:
     """A subscription as a slow model has it: what it is still to get, event by event."""
 
-    accepts: Callable[[Draft], bool]
+    filters: Filters
     since: int
     got: list[int] = field(default_factory=list)
     missed: set[int] = field(default_factory=set)
@@ -289,7 +333,7 @@ class Histories(RuleBasedStateMachine):
             for event in self.log
             if each.since < event.id <= reached
             and event.id % 5
-            and each.accepts(event.draft)
+            and each.filters.accepts(event.draft)
             and event.id not in each.missed
         ]
         assert each.got == wanted

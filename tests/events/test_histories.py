@@ -50,7 +50,7 @@ async def follow(log: Log, got: list[int], written: trio.Event) -> None:
     while not (written.is_set() and got and got[-1] == log.head.id):
         feed = log.feed()
         head = await log.settle(since := Cursor(epoch, got[-1] if got else 0))
-        feed.subscribe(1, read_filters(None).accepts, since, head)
+        feed.subscribe(1, read_filters(None), since, head)
         with trio.move_on_after(chance.expovariate(20)):
             await _read(log, feed, got, written)
 

@@ -18,7 +18,7 @@ from imgd.events.log import PRUNE_S, Log, open_log
 from imgd.events.store import StoreDown
 from tests.events.listed import ListStore, drafted
 
-ALL = read_filters(None).accepts
+ALL = read_filters(None)
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from imgd.events.progress import SUBJECTS_MAX, Latest
 from tests.events.listed import ListStore, drafted, made
 
 EPOCH = "00000000000000aa"
-ALL = read_filters(None).accepts
-NIGHT = read_filters([["root", "=", "night"]]).accepts
-FRAMES = read_filters([["type", "=", "frame.arrived"]]).accepts
+ALL = read_filters(None)
+NIGHT = read_filters([["root", "=", "night"]])
+FRAMES = read_filters([["type", "=", "frame.arrived"]])
 
 
 def scanning(root: str = "night", **detail: Scalar) -> Draft:
@@ -51,7 +51,7 @@ def test_the_latest_of_each_subject_takes_the_place_of_what_was_before() -> None
 
 
 def test_it_is_for_who_accepts_it_in_one_copy() -> None:
-    feed, latest = following(ALL, NIGHT, FRAMES, read_filters([["type", "=", "root.scanning"]]).accepts), Latest()
+    feed, latest = following(ALL, NIGHT, FRAMES, read_filters([["type", "=", "root.scanning"]])), Latest()
     latest.put(scanning("day", scanned=1))
     latest.put(scanning("night", scanned=2))
     assert flat(feed.hear(latest)) == [((1, 4), "day", 1), ((1, 2, 4), "night", 2)]
