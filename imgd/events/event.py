@@ -12,7 +12,7 @@ FrameType = Literal["frame.arrived", "frame.rewritten", "frame.gone"]
 OtherType = Literal["root.appeared", "root.vanished", "root.scanned", "batch.ended", "rights.changed", "daemon.started"]
 EventType = FrameType | OtherType
 EphemeralType = Literal["root.scanning"]  # Told to who listens just then; no store takes it.
-StoredType = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z_.]{0,63}\Z")]
+StoredType = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_.-]{0,63}\Z")]
 """Of what is read: a newer daemon on the same store may know more types. What is published is one of `EventType`."""
 Scalar = str | int | float | bool | None
 

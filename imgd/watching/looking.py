@@ -52,6 +52,7 @@ async def _judge(presence: Presence, ask: Ask) -> None:
         if before is None:
             _missing(presence, ask)
             return
+        presence.met([before])
         if ask.identity not in (None, before.identity):
             settling.changed(ask, before.identity, trio.current_time())
             return
@@ -91,6 +92,7 @@ async def _look(presence: Presence, path: bytes) -> Sighting | None:
 def _missing(presence: Presence, ask: Ask) -> None:
     if presence.settling.missing(ask):
         presence.gone(ask.path)
+        presence.led_nowhere(ask.path)
 
 
 async def _describe(presence: Presence, sighting: Sighting) -> Described:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -22,6 +22,8 @@ _PAUSE_S: Final = (0.05, 5.0)  # First and longest pause before a store that is 
 T = TypeVar("T")
 Noted = Callable[[Fact, bool], None]
 """Called when a fact is stored, with whether it made an event."""
+Confirm = Callable[[Sequence[Fact]], Awaitable[Sequence[Fact]]]
+"""Look again, right before facts are stored; return those that still hold."""
 
 
 async def insist(work: Callable[[], Awaitable[T]]) -> T:
@@ -40,7 +42,10 @@ async def insist(work: Callable[[], Awaitable[T]]) -> T:
 class Outbox:
     """Facts about the files of one root that are not stored yet; the later one of two about a file replaces it.
 
-    Full, it forgets what it holds and says so once: the root is to be looked through again.
+    Full, it forgets what it holds and says so once: the root is to be looked through again. What a store refuses for
+    good, as no fact of a kind it takes, is left out and logged.
+
+    confirm  None: the root is not there, nobody can look.
     """
 
     def __init__(self, root: str, store: Store, noted: Noted, forgotten: Callable[[], None]) -> None:
@@ -48,6 +53,7 @@ class Outbox:
         self._store = store
         self._noted = noted
         self._forgotten = forgotten
+        self.confirm: Confirm | None = None
         self._facts: dict[bytes, Fact] = {}
         self._sending: dict[bytes, Fact] = {}
         self._drafts: deque[Draft] = deque(maxlen=_DRAFTS_MAX)
@@ -82,7 +88,11 @@ class Outbox:
         """
         async with self._index:
             if known := choose():
-                await self._store.fill(self._root, known)
+                try:
+                    await self._store.fill(self._root, known)
+                except ValueError:
+                    for path, identity in known.items():
+                        await self._fill_one(path, identity)
 
     async def paths(self) -> tuple[bytes, ...]:
         """Wait until the store has what is on its way there; return the files of the facts that it has not got."""
@@ -108,10 +118,38 @@ class Outbox:
             batch = [self._facts[path] for path, _ in zip(self._facts, range(BATCH_MAX), strict=False)]
             for fact in batch:
                 self._sending[fact.path] = self._facts.pop(fact.path)
-            changes = [change_of(self._root, fact) for fact in batch]
             try:
-                ids = await insist(lambda: self._store.note(changes))
+                held = batch if self.confirm is None else await self.confirm(batch)
+                try:
+                    stored = await self._note(held) if held else []
+                except ValueError:
+                    stored = [each for fact in held for each in await self._note_one(fact)]
             finally:
                 self._sending.clear()
-            for fact, id_ in zip(batch, ids, strict=True):
-                self._noted(fact, id_ is not None)
+            for fact, told in stored:
+                self._noted(fact, told)
+
+    async def _note(self, facts: Sequence[Fact]) -> list[tuple[Fact, bool]]:
+        """Have facts stored; tell which made events.
+
+        Raises  ValueError: the store refuses one of them, and has none.
+        """
+        changes = [change_of(self._root, fact) for fact in facts]
+        ids = await insist(lambda: self._store.note(changes))
+        return [(fact, id_ is not None) for fact, id_ in zip(facts, ids, strict=True)]
+
+    async def _note_one(self, fact: Fact) -> list[tuple[Fact, bool]]:
+        try:
+            return await self._note([fact])
+        except ValueError as error:
+            self._refused(fact.path, error)
+            return []
+
+    async def _fill_one(self, path: bytes, identity: str) -> None:
+        try:
+            await self._store.fill(self._root, {path: identity})
+        except ValueError as error:
+            self._refused(path, error)
+
+    def _refused(self, path: bytes, error: ValueError) -> None:
+        log.warning("root %s: no store takes what was seen of %r: %s", self._root, path[:80], error)

@@ -5,13 +5,14 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
 from imgd.access.lookup import open_beneath
 
 _NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG})
+PATH_BYTES_MAX: Final = 4095  # What the kernel opens, and what a store takes; longer ones are not seen.
 TIGHT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})  # Of us, not of what is looked at.
 
 
@@ -21,7 +22,10 @@ class RootVanished(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A file as it was seen; its path is that below the root."""
+    """A file as it was seen; its path is that below the root.
+
+    linked  it may change without its name being told of: a symbolic link, or one of several names.
+    """
 
     path: bytes
     size_bytes: int
@@ -107,13 +111,21 @@ def look_beneath(root_fd: int, path: bytes) -> Sighting | None:
     Raises  OSError when the file system fails.
     """
     try:
-        fd = open_beneath(root_fd, path, os.O_PATH)
+        facts = _facts_beneath(root_fd, path, os.O_NOFOLLOW)
+        if not stat.S_ISLNK(facts.st_mode):
+            return sighting_of(path, facts)
+        seen = sighting_of(path, _facts_beneath(root_fd, path, 0))
     except OSError as error:
         if error.errno in _NOT_THERE:
             return None
         raise
+    return seen and replace(seen, linked=True)
+
+
+def _facts_beneath(root_fd: int, path: bytes, flags: int) -> os.stat_result:
+    fd = open_beneath(root_fd, path, os.O_PATH | flags)
     try:
-        return sighting_of(path, os.fstat(fd))
+        return os.fstat(fd)
     finally:
         os.close(fd)
 

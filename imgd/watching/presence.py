@@ -1,7 +1,8 @@
 """What one stretch of time in which a root is there works with, and what inotify's notices mean for it."""
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -13,13 +14,17 @@ from imgd.watching import notices
 from imgd.watching.drafts import Fact
 from imgd.watching.inotify import Inotify, WatchesExhausted
 from imgd.watching.notices import Notice
-from imgd.watching.place import Place, RootVanished, Sighting
+from imgd.watching.place import PATH_BYTES_MAX, Place, RootVanished, Sighting
 from imgd.watching.settling import Settling
 from imgd.watching.state import RootState
-from imgd.watching.tree import Tree
+from imgd.watching.tree import Tree, is_below
 
+log = logging.getLogger("imgd.watching")
+
+CONFIRM_S: Final = 5.0  # A file system that answers no sooner is not waited for: what was seen of it is told.
 UNSETTLED_MAX: Final = 20_000
 BRANCHES_MAX: Final = 1_000
+LINKS_MAX: Final = 10_000  # The latest met; others are found changed by a look through the whole root only.
 
 T = TypeVar("T")
 
@@ -33,6 +38,8 @@ class Presence:
     left      directories that went, the frames below them still to be told of.
     held      young files of a first look through all: not told about unless something happens to them soon.
     stirred   for each who looks now: files that something happened to since then.
+    links     what is to be looked at now and then, with the identity it had, "" of what led nowhere.
+    too_long  a path was met that nobody could open; said once.
     over      the root is not there any longer, or has to be polled from now on.
     """
 
@@ -48,6 +55,8 @@ class Presence:
     exploring: bytes | None = None
     held: dict[bytes, str] = field(default_factory=dict)
     stirred: list[set[bytes]] = field(default_factory=list)
+    links: dict[bytes, str] = field(default_factory=dict)
+    too_long: bool = False
     over: trio.Event = field(default_factory=trio.Event)
     doubted: trio.Event = field(default_factory=trio.Event)
     unsettled: trio.Event = field(default_factory=trio.Event)
@@ -91,6 +100,18 @@ class Presence:
             self.settling.finished(sighting.path, trio.current_time())
         self._wake()
 
+    def met(self, sightings: Iterable[Sighting], dangling: Iterable[bytes] = ()) -> None:
+        """Remember those that are links."""
+        for sighting in sightings:
+            if sighting.linked:
+                self._link(sighting.path, sighting.identity)
+        for path in dangling:
+            self._link(path, "")
+
+    def led_nowhere(self, path: bytes) -> None:
+        """A name that was told of is no file: a link to one, perhaps, that is still to come."""
+        self._link(path, "")
+
     @contextmanager
     def noticing(self) -> Iterator[set[bytes]]:
         """Collect files that something happens to meanwhile: what was seen of them is not true any more."""
@@ -109,8 +130,30 @@ class Presence:
     def gone(self, path: bytes, last: str = "") -> None:
         """A file is not there any longer."""
         self._stir(path)
+        self.links.pop(path, None)
         self.settling.gone(path)
         self.state.outbox.put(Fact(path, None, self.state.recent.get(path) or last, time.time_ns()))
+
+    async def confirm(self, facts: Sequence[Fact]) -> Sequence[Fact]:
+        """Look whether facts about to be stored still hold: this process may have been stopped since they were found.
+
+        Returns those that do, or that could not be looked at; the others are looked into again.
+        """
+        paths = [fact.path for fact in facts]
+        seen: list[Sighting | OSError | None] = []
+        with trio.move_on_after(CONFIRM_S), suppress(RootVanished, OSError):
+            seen = await trio.to_thread.run_sync(self.place.look, paths, abandon_on_cancel=True, limiter=self.threads)
+        if not seen:
+            return facts
+        held: list[Fact] = []
+        for fact, sighting in zip(facts, seen, strict=True):
+            if isinstance(sighting, OSError) or fact.identity == (sighting and sighting.identity):
+                held.append(fact)
+            elif sighting is None:
+                self.gone(fact.path)
+            else:
+                self.found(sighting)
+        return held
 
     def is_quiet(self, path: bytes) -> bool:
         """Tell whether nothing is known to happen to a file: a first look through all may put it into the index."""
@@ -149,6 +192,12 @@ class Presence:
         self.state.directories = len(self.tree)
         self._wake()
 
+    def _link(self, path: bytes, identity: str) -> None:
+        if self.inotify is not None:  # Else all are looked at again and again.
+            if len(self.links) >= LINKS_MAX and path not in self.links:
+                del self.links[next(iter(self.links))]
+            self.links[path] = identity
+
     def _wake(self) -> None:
         self.state.unsettled = len(self.settling)
         self.unsettled.set()
@@ -171,6 +220,8 @@ class Presence:
             for watch in self.tree.drop_below(path):
                 self.inotify.remove(watch)
             self.settling.gone_below(path)
+            for link in [link for link in self.links if is_below(link, path)]:
+                del self.links[link]
             self._branch(self.left, path)
 
     def _branch(self, branches: dict[bytes, None], path: bytes) -> None:
@@ -181,6 +232,12 @@ class Presence:
             self.state.want_survey()
 
     def _file(self, path: bytes, mask: int) -> None:
+        if len(path) > PATH_BYTES_MAX:
+            if not self.too_long:
+                log.warning("root %s: files with paths of more than %d bytes are not seen, such as that beginning %r",
+                            self.state.root.name, PATH_BYTES_MAX, path[:80])  # fmt: skip
+            self.too_long = True
+            return
         if mask & (notices.DELETE | notices.MOVED_FROM):
             self.gone(path)
             return

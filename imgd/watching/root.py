@@ -11,6 +11,7 @@ from imgd.events.store import Describe, Store
 from imgd.setting_kinds import Root
 from imgd.watching.drafts import root_draft
 from imgd.watching.inotify import Inotify, WatchesExhausted
+from imgd.watching.linking import follow_links
 from imgd.watching.looking import settle
 from imgd.watching.noting import insist
 from imgd.watching.place import Place
@@ -125,7 +126,12 @@ async def _watch(presence: Presence) -> None:
         if presence.inotify is not None:
             nursery.start_soon(_read, presence, presence.inotify)
             nursery.start_soon(follow_branches, presence)
-        await presence.over.wait()
+            nursery.start_soon(follow_links, presence)
+        presence.state.outbox.confirm = presence.confirm
+        try:
+            await presence.over.wait()
+        finally:
+            presence.state.outbox.confirm = None
         nursery.cancel_scope.cancel()
 
 

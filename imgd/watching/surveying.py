@@ -130,6 +130,7 @@ async def _explore(presence: Presence, top: bytes) -> None:
     walk = Walk(presence.place, top, presence.enter)
     while True:
         part = await presence.in_thread(walk.next)
+        presence.met(part.frames, part.dangling)
         await presence.drain()
         for sighting in part.frames:
             await _room(presence.settling, UNSETTLED_MAX // 2)
@@ -171,6 +172,7 @@ async def _survey_whole(presence: Presence, step: Callable[[], None]) -> None:
         while True:
             with presence.noticing():
                 part = await presence.in_thread(walk.next)
+                presence.met(part.frames, part.dangling)
                 await presence.drain()
                 state.scanned += len(part.frames)
                 step()

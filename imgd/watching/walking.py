@@ -8,7 +8,7 @@ from typing import Final
 
 from imgd.access.lookup import open_beneath
 from imgd.entry import FRAME_SUFFIX
-from imgd.watching.place import TIGHT, Place, Sighting, look_beneath, sighting_of
+from imgd.watching.place import PATH_BYTES_MAX, TIGHT, Place, Sighting, look_beneath, sighting_of
 
 SLICE_NAMES: Final = 1_000
 _MOVED_ON: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
@@ -21,10 +21,13 @@ Enter = Callable[[int, bytes], None]
 class Slice:
     """A part of a walk: all frames with paths up to `upto` (None: all that are left), but for those in directories
     that could not be read.
+
+    dangling  links that lead to no frame now.
     """
 
     frames: tuple[Sighting, ...]
     upto: bytes | None
+    dangling: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)
@@ -44,6 +47,7 @@ class Walk:
         self._stack: list[_Directory] = []
         self._to_enter: list[bytes] = [top]
         self._upto = b""
+        self._dangling: list[bytes] = []
 
     def next(self) -> Slice:
         """Walk on for a slice.
@@ -69,7 +73,8 @@ class Walk:
         done = not (self._to_enter or self._stack)
         if frames:
             self._upto = max(self._upto, frames[-1].path)
-        return Slice(tuple(frames), None if done else self._upto)
+        dangling, self._dangling = tuple(self._dangling), []
+        return Slice(tuple(frames), None if done else self._upto, dangling)
 
     def _list(self, root_fd: int, path: bytes) -> None:
         """Read a directory's names, frames and directories only."""
@@ -122,10 +127,15 @@ class Walk:
         return taken
 
     def _look(self, root_fd: int, fd: int, path: bytes, name: bytes) -> Sighting | None:
+        if len(path) > PATH_BYTES_MAX:
+            return None
         try:
             facts = os.stat(name, dir_fd=fd, follow_symlinks=False)
             if (facts.st_mode & 0o170000) == 0o120000:
-                return look_beneath(root_fd, path)
+                seen = look_beneath(root_fd, path)
+                if seen is None:
+                    self._dangling.append(path)
+                return seen
         except OSError:
             return None
         return sighting_of(path, facts)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 import trio
 from trio_websocket import ConnectionClosed
@@ -18,6 +19,7 @@ from trio_websocket import ConnectionClosed
 from tests.daemon import kernel
 from tests.daemon.following import Follower, another_writer, drafts, following, publish_all, quiet_daemon, until_seen
 from tests.daemon.rig import PROJECT, RunningDaemon, starting_daemon
+from tests.frames import make
 from tests.web.peer import UPGRADE, read_until, request
 
 ODD = [["path", "glob", "*[13579].fits"]]
@@ -121,7 +123,7 @@ ROTTEN = [
     ('{"id":1}', "message"),
     ('{"id":null,"op":"subscribe"}', "message"),
     ('{"id":1,"op":"watch"}', "message"),
-    ('{"id":1,"op":"subscribe","filters":"x"}', "message"),
+    ('{"id":1,"op":"subscribe","filters":"x"}', "filters"),
     ('{"id":1,"op":"subscribe","filters":[[]]}', "filters[0]"),
     ('{"id":1,"op":"subscribe","filters":[["size","=",1]]}', "filters[0]"),
     ('{"id":1,"op":"subscribe","filters":[["hdu.X","=",1e999]]}', "message"),
@@ -170,10 +172,14 @@ async def test_bytes_that_are_no_text_end_that_session_alone(rotten: RunningDaem
 async def test_a_catch_up_is_not_deaf(roots: str, folder: Path) -> None:
     async with another_writer(folder) as (where, store):
         await publish_all(store, drafts(MANY, size=200))
+        (folder.parent / "night" / "a.fits").write_bytes(make.image_hdu(np.zeros((40, 40), np.uint16)))
         async with quiet_daemon(roots, where, store) as daemon, following(daemon) as client:
             epoch = (await client.ask(op="ping"))["head"].partition(":")[0]
             await client.ask(op="subscribe", since=f"{epoch}:0")
-            heard: list[int] = []
+            await client.ask(op="subscribe", since=f"{epoch}:0")
+            assert (await client.ask(op="unsubscribe", sub=3))["op"] == "unsubscribed"
+            assert (await daemon.get("/img?frame=night/a.fits&size=10,")).status == 200
+            heard: list[int] = [len(client.told.get(3, ()))]
             for _ in range(5):
                 begun = trio.current_time()
                 assert (await client.ask(op="ping"))["op"] == "ping"
@@ -181,6 +187,7 @@ async def test_a_catch_up_is_not_deaf(roots: str, folder: Path) -> None:
                 assert (await daemon.get("/healthz")).status == 200
                 heard.append(len(client.told.get(2, ())))
             assert heard[-1] < MANY, "the catch-up was over before it was asked about"
+            assert len(client.told.get(3, ())) == heard[0], "told after its end"
             got = await client.until(2, MANY)
             assert got[:MANY] == list(range(1, MANY + 1))
             assert (await client.ask(op="unsubscribe", sub=2))["op"] == "unsubscribed"

@@ -256,7 +256,9 @@ def test_a_filter_as_text(text: str, read: list[Any]) -> None:
     read_filters([read])
 
 
-@pytest.mark.parametrize("text", ["", "type", "type frame.arrived", "=x", "path globx"])
+@pytest.mark.parametrize(
+    "text", ["", "type", "type frame.arrived", "=x", "path globx", "hdu.X>=1e999", "hdu.X in 1,-1e400"]
+)
 def test_a_text_that_is_no_filter_is_refused(text: str) -> None:
     with pytest.raises(BadRequest):
         filter_from_text(text)

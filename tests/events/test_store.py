@@ -158,23 +158,30 @@ async def test_a_first_scan_makes_no_events_and_leaves_what_is_newer(place: Plac
         assert (await store.head()).last == 1
 
 
-async def test_a_root_in_another_directory_begins_with_an_empty_index(place: Place) -> None:
+async def test_a_root_keeps_its_index_by_its_name_however_its_directory_is_spelled(place: Place) -> None:
     async with open_store(place.address) as store:
         assert not await store.enter_root("night", "/data/one")
         await store.fill("night", {b"a": "1:1"})
         await store.fill("day", {b"a": "1:1"})
         assert await store.enter_root("night", "/data/one")
         assert await index_of(store) == {b"a": "1:1"}
-        assert not await store.enter_root("night", "/data/\udcff")
-        assert await index_of(store) == {}
         assert await store.enter_root("night", "/data/\udcff")
+        assert await store.enter_root("night", "/data/one")
+        assert await index_of(store) == {b"a": "1:1"}
+        assert await store.note([change("a", "1:1"), change("b", "1:1")]) == [None, 1]
+        assert not await store.enter_root("day", "/data/one")
         assert await index_of(store, "day") == {b"a": "1:1"}
+    assert place.run("SELECT name, directory FROM roots ORDER BY name") == [
+        ("day", "/data/one"),
+        ("night", "/data/one"),
+    ]
 
 
 async def test_what_no_store_takes_is_refused_before_it_is_asked_for(place: Place) -> None:
     async with open_store(place.address) as store:
         for bad in (
-            replace(draft(), type="frame.eaten"),  # type: ignore[arg-type]
+            replace(draft(), type="frame.eaten"),
+            replace(draft(), type="root.scanning"),
             draft(at="2026-01-31T20:15:00Z"),
             draft(at="yesterday"),
             draft(note="\udcff"),
@@ -223,6 +230,25 @@ async def test_old_events_are_forgotten_by_age_up_to_the_first_young_one(place: 
         assert [event.id for event in await everything(store)] == [3, 4, 5]
         assert await store.prune(Retention(60, 1000)) == 3
         assert (await store.head()).oldest == 6
+
+
+async def test_an_event_of_the_future_keeps_no_older_ones_and_is_kept_until_an_old_one_comes_after_it(
+    place: Place,
+) -> None:
+    def ago(hours: float) -> str:
+        moment = datetime.now(UTC) - timedelta(hours=hours)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    future = "2099-01-01T00:00:00.000Z"
+    day = Retention(24 * 3600, 1000)
+    async with open_store(place.address) as store:
+        await store.publish([draft(at=at) for at in (ago(30), future, ago(26), future, future)])
+        assert await store.prune(day) == 3
+        assert await store.prune(day) == 0
+        assert (await store.head()).oldest == 4
+        await store.publish([draft(at=at) for at in (ago(25), future, ago(1), ago(30), future)])
+        assert await store.prune(day) == 3
+        assert [event.id for event in await everything(store)] == [7, 8, 9, 10]
 
 
 async def test_forgetting_much_lets_writers_through_in_between(place: Place) -> None:

@@ -1,8 +1,11 @@
 """`imgd watch`: what it makes of an address, what it prints, and how it resumes; the real daemon is in tests/daemon."""
 
+import functools
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +36,14 @@ def test_an_address_leads_to_its_websocket(text: str, url: str) -> None:
     assert live_url(text) == url
 
 
-@pytest.mark.parametrize("text", ["", "ftp://h/", "http://", "http://h:x/", "http://h:99999/", "unix:/x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "ftp://h/", "http://", "http://h:x/", "http://h:99999/", "unix:/x", "http://a..b/", "http://.a/",
+        f"http://{'a' * 64}.example/", "http://h/a b", "http://h/?y= 2", "http://h/\n", "\nhttp://h/", "http://h/\u00fc",
+        "http://h/\x7f", "http://[::1/",
+    ],
+)  # fmt: skip
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         live_url(text)
@@ -87,6 +97,103 @@ async def watched(
         os.close(saved)
     assert not left, "it did not come again"
     return out.read_text().splitlines(), watching
+
+
+async def answered(monkeypatch: pytest.MonkeyPatch, answers: Sequence[bytes]) -> None:
+    """Watch what answers with these bytes, one after another, until it gives up; it must come for each of them."""
+    monkeypatch.setattr(watch, "AGAIN_S", (0.01,))
+    monkeypatch.setattr(watch, "CONNECT_LIMIT_S", 0.3)
+    left = list(answers)
+
+    async def answer(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some(4000)
+            await stream.send_all(left.pop(0))
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(functools.partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+        port = listeners[0].socket.getsockname()[1]
+        with trio.fail_after(10):
+            try:
+                await watch.watch(Watching(f"ws://127.0.0.1:{port}/live", [], None, as_json=False, left=None))
+            finally:
+                nursery.cancel_scope.cancel()
+                assert not left, "it did not come again"
+
+
+BROKEN = [
+    b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 11\r\nConnection: close\r\n\r\nhello world",
+    b"HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 502 x\r\nConnection: close\r\n\r\nbody to the end",
+    b"HTTP/1.1 502 x\r\nContent-Length: 100\r\nConnection: close\r\n\r\nshort",
+    b"HTTP/1.1 429 x\r\nContent-Length: 0\r\n\r\n",
+    b"SSH-2.0-nothing\r\n\r\n",
+    b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    b"",
+    b"\x15\x03\x01\x00\x02\x02\x46",
+]
+FORBIDDEN = b"HTTP/1.1 403 x\r\nContent-Length: 2\r\n\r\nno"
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_a_broken_or_busy_answer_is_tried_again_and_a_refusal_ends_it(
+    monkeypatch: pytest.MonkeyPatch, broken: bytes
+) -> None:
+    with pytest.RaisesGroup(pytest.RaisesExc(Refused, match="status 403")):
+        await answered(monkeypatch, [broken, FORBIDDEN])
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {}, [], 3, {"op": 5}, {"op": "subscribed"}, {"op": "subscribed", "head": "x"}, {"op": "error"}, {"op": "reset"},
+        {"op": "events", "events": 3},
+    ],
+)  # fmt: skip
+async def test_what_no_daemon_says_is_met_by_coming_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, strange: Any
+) -> None:
+    lines, _ = await watched(monkeypatch, tmp_path, [lambda _: [strange], lambda _: [subscribed(0), events(1)]], left=1)
+    assert len(lines) == 1
+
+
+async def test_an_event_that_is_none_is_not_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def first(_: Told) -> Told:
+        return [subscribed(0), {"op": "events", "events": [{"subs": [1], "event": {"id": 1}}]}]
+
+    lines, _ = await watched(monkeypatch, tmp_path, [first, lambda _: [subscribed(0), events(1)]], left=1)
+    assert len(lines) == 1
+
+
+def script(outcome: str) -> list[str]:
+    """A program that prints a line as `imgd watch` does, on whatever its standard output is."""
+    text = f"""
+import os, sys, trio
+from imgd import watch
+async def follow(watching):
+    {outcome}
+watch.watch = follow
+sys.exit(watch.run(watch.Watching("", [], None, False, None)))
+"""
+    return [sys.executable, "-c", text]
+
+
+def ran(outcome: str, redirect: str) -> tuple[int, str]:
+    command = ["sh", "-c", f'"$0" "$@" {redirect}', *script(outcome)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(("redirect", "words"), [("> /dev/full", "No space left"), (">&-", "is closed")])
+def test_an_output_that_takes_nothing_is_said_in_one_line(redirect: str, words: str) -> None:
+    code, said = ran("await watch._write('x' * 9)", redirect)
+    assert (code, said.count("\n")) == (1, 1)
+    assert words in said
+
+
+def test_an_output_that_does_not_wait_is_waited_for() -> None:
+    code, said = ran("os.set_blocking(1, False); await watch._write('x' * 1_000_000)", "| { sleep 0.3; wc -c >&2; }")
+    assert (code, said.strip()) == (0, "1000000")
 
 
 def subscribed(head: int) -> dict[str, Any]:

@@ -5,12 +5,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trio
 
+from imgd.events.opening import open_store
 from imgd.watching import inotify, noting, place, walking
+from imgd.watching.drafts import Fact
 from imgd.watching.inotify import Inotify, WatchesExhausted
 from imgd.watching.presence import Presence
 from tests.watching.rig import QUIET_S, age, appending, frame_bytes, watching
@@ -321,3 +324,68 @@ async def test_without_descriptors_it_is_looked_again(folder: Path, monkeypatch:
         (folder / "new").rename(night.directory / "new")
         await night.tells("frame.arrived new/a.fits", quiet_s=QUIET_S)
         assert failures < 0
+
+
+@contextmanager
+def deep_down(top: Path) -> Iterator[int]:
+    """Make directories with a path of 4045 bytes in all, and give the descriptor of the last."""
+    fd = os.open(top, os.O_RDONLY)
+    try:
+        for name in ["d" * 200] * 20 + ["e" * 25]:
+            os.mkdir(name, dir_fd=fd)
+            fd, before = os.open(name, os.O_RDONLY, dir_fd=fd), fd
+            os.close(before)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+async def test_a_path_too_long_to_be_opened_is_no_frame_and_no_crash(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "f" * 200 + ".fits"
+    async with watching(folder) as night:
+        with deep_down(night.directory) as fd:
+            await night.until(lambda: night.figures.directories == 22)
+            for each in (name, "g" + name):
+                os.close(os.open(each, os.O_WRONLY | os.O_CREAT, dir_fd=fd))
+            os.unlink(name, dir_fd=fd)
+            os.rename("g" + name, name, src_dir_fd=fd, dst_dir_fd=fd)
+        night.write("a.fits")
+        await night.tells("frame.arrived a.fits", quiet_s=2 * QUIET_S)
+        assert caplog.text.count("paths of more than 4095 bytes") == 1
+    (folder / "events.db").unlink()
+    async with watching(folder, scanned=False) as night:
+        await night.tells("root.scanned")
+        assert night.figures.frames == 1
+
+
+async def test_one_fact_that_no_store_takes_does_not_keep_the_others_out(folder: Path) -> None:
+    async with open_store(f"sqlite:{folder}/events.db") as store, trio.open_nursery() as nursery:
+        noted: list[bytes] = []
+        outbox = noting.Outbox("night", store, lambda fact, _told: noted.append(fact.path), lambda: None)
+        for path in (b"a.fits", b"b" * 5000, b"c.fits"):
+            outbox.put(Fact(path, "1:1", "1:1", 0))
+        await outbox.fill(lambda: {b"d.fits": "1:1", b"e" * 5000: "1:1"})
+        nursery.start_soon(outbox.run)
+        with trio.fail_after(5):
+            while len(noted) < 2:
+                await trio.sleep(0.005)
+        assert noted == [b"a.fits", b"c.fits"]
+        assert [path async for page in store.index("night") for path, _ in page] == [b"a.fits", b"c.fits", b"d.fits"]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("poll_s", [0.0, 0.05])
+async def test_what_is_not_so_any_more_when_it_is_to_be_stored_is_not_told(folder: Path, poll_s: float) -> None:
+    make_tree(folder / "root", 4)
+    async with watching(folder, poll_s=poll_s) as night:
+        outbox = night.watch._state.outbox
+        facts = (folder / "root/0.fits").stat()
+        before = f"{facts.st_size + 1}:{facts.st_mtime_ns}"
+        outbox.put(Fact(b"0.fits", None, "", 0))  # As if this daemon had been stopped with it in its hand.
+        outbox.put(Fact(b"4.fits", "5:5", "5:5", 0))
+        outbox.put(Fact(b"a/1.fits", before, before, 0))
+        await night.tells(quiet_s=3 * QUIET_S)
+        night.write("new.fits")
+        await night.tells("frame.arrived new.fits", quiet_s=QUIET_S)

@@ -11,6 +11,8 @@ from urllib.parse import quote
 import pytest
 import trio
 
+from imgd.events.event import Cursor
+from imgd.events.feed import Missed
 from imgd.web import feeds
 from tests.events.listed import ListStore, drafted
 from tests.web import peer
@@ -112,6 +114,7 @@ async def test_a_stream_resumes_where_its_last_event_was(tmp_path: Path) -> None
         assert got[2].id == f"{EPOCH}:6"
         async with streaming(served, f"/events?since={'f' * 16}:2") as told:
             got = await next_of(told, 3)
+        assert got[0].id == "", "a cursor before the reset would have the client skip it"
         assert [(each.event, each.id) for each in got[1:]] == [("reset", f"{EPOCH}:10"), ("live", f"{EPOCH}:10")]
 
 
@@ -251,6 +254,120 @@ async def test_an_outage_is_told_to_who_comes_and_sat_out_by_who_is_there(tmp_pa
         store.down = ""
         await served.log.publish([drafted()])
         assert (await next_of(told, 1))[0].id == f"{EPOCH}:1"
+
+
+async def test_a_poll_ends_at_its_deadline_while_reading_fails_and_says_so(tmp_path: Path) -> None:
+    store = ListStore()
+    store.append(*[drafted()] * 50)
+    async with serving(tmp_path, MemoryEngine(), store=store, ring_max=1) as served:
+        store.down = "gone"
+        begun = trio.current_time()
+        told = {"cursor": f"{EPOCH}:7", "live": False, "down": "gone", "events": []}
+        assert await poll(served, f"since={EPOCH}:7") == told
+        assert trio.current_time() - begun < 0.5
+        assert await poll(served, f"since={EPOCH}:7&wait=2") == told
+        assert 1.9 < trio.current_time() - begun < 3.0
+        with trio.fail_after(5):
+            while not served.log.down:
+                await trio.sleep(0.01)
+        assert await poll(served, f"since={EPOCH}:50") == {**told, "cursor": f"{EPOCH}:50", "live": True}
+        store.down = ""
+        assert len((await poll(served, f"since={EPOCH}:7&wait=9"))["events"]) == 43
+
+
+async def test_a_stream_is_told_while_reading_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "HEARTBEAT_S", 0.1)
+    store = ListStore()
+    store.append(*[drafted()] * 50)
+    async with serving(tmp_path, MemoryEngine(), store=store, ring_max=1) as served:
+        store.down = "gone\n\nevent: made up"
+        async with streaming(served, f"/events?since={EPOCH}:7") as told:
+            assert [each.id for each in await next_of(told, 3)] == [f"{EPOCH}:7"] * 3
+            store.down = ""
+            with trio.fail_after(5):
+                while (each := await anext(told)).id != f"{EPOCH}:8":
+                    assert (each.id, each.data) == (f"{EPOCH}:7", None)
+
+
+async def test_a_stream_says_that_the_store_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "HEARTBEAT_S", 0.1)
+    store = ListStore()
+    async with serving(tmp_path, MemoryEngine(), store=store) as served, await peer.connect(served.port) as stream:
+        await stream.send_all(peer.request("/events", "Accept: text/event-stream"))
+        with trio.fail_after(5):
+            await peer.read_until(stream, b": still here\n")
+            store.down = "gone\n\nevent: made up"
+            await peer.read_until(stream, b": the store is down: gone event: made up\nid: ")
+
+
+async def test_a_stream_of_an_unknown_cursor_waits_for_the_store(tmp_path: Path) -> None:
+    store = ListStore()
+    async with serving(tmp_path, MemoryEngine(), store=store) as served:
+        store.down = "gone"
+        async with streaming(served, "/events", f"Last-Event-ID: {'f' * 16}:2") as told:
+            await trio.sleep(0.1)
+            store.down = ""
+            got = await next_of(told, 2)
+            while got[-1].event != "reset":
+                assert (got[-1].id, got[-1].data) == ("", None)
+                got += await next_of(told, 1)
+            assert got[-1].id == f"{EPOCH}:0"
+            await served.log.publish([drafted()])
+            assert [each.event for each in await next_of(told, 2)] == ["live", "frame.arrived"]
+
+
+async def test_a_stream_that_waits_for_the_store_ends_with_the_daemon(tmp_path: Path) -> None:
+    store = ListStore()
+    async with serving(tmp_path, MemoryEngine(), store=store) as served:
+        store.down = "gone"
+        async with streaming(served, f"/events?since={'f' * 16}:2") as told:
+            await trio.sleep(0.1)
+            served.app.end_sessions()
+            with trio.fail_after(5):
+                assert all([each.data is None async for each in told])
+
+
+def test_each_gap_of_a_page_is_told_as_it_is() -> None:
+    page = feeds._Page()
+    for first, last in ((3, 5), (9, 9)):
+        page.add(Missed((0,), first, last))
+    body = json.loads(page.write(Cursor(EPOCH, 10), live=True, down=""))
+    assert body["missed"] == [{"from": 3, "to": 5}, {"from": 9, "to": 9}]
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_stream"),
+    [
+        ("text/event-stream", True),
+        ("Text/Event-Stream;charset=utf-8", True),
+        ("application/json, text/event-stream;q=0.5", True),
+        ("text/event-stream;q=0", False),
+        ("text/event-stream; Q=0.00, */*", False),
+        ("text/event-streams", False),
+        ("*/*", False),
+        ("", False),
+    ],
+)
+def test_what_is_accepted_decides_the_form(accept: str, is_stream: bool) -> None:
+    assert feeds._accepts_stream(accept.encode()) is is_stream
+
+
+async def test_a_rotten_last_event_id_is_named(tmp_path: Path) -> None:
+    async with serving(tmp_path, MemoryEngine()) as served:
+        reply = await get(served.app, "/events", ("accept", "text/event-stream"), ("last-event-id", "x"))
+        assert (reply.status, json.loads(reply.body)["parameter"]) == (400, "Last-Event-ID")
+
+
+async def test_the_head_alone_is_refused_and_has_no_body(tmp_path: Path) -> None:
+    async with serving(tmp_path, MemoryEngine()) as served, await peer.connect(served.port) as stream:
+        await stream.send_all(b"HEAD /events HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        text = b""
+        with trio.fail_after(5):
+            while data := await stream.receive_some():
+                text += data
+        assert text.startswith(b"HTTP/1.1 405")
+        assert b"\r\nallow: GET\r\n" in text
+        assert text.endswith(b"\r\n\r\n")
 
 
 async def test_stream_poll_and_websocket_tell_the_same(tmp_path: Path) -> None:

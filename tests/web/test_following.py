@@ -128,10 +128,10 @@ async def test_what_was_pruned_is_told_as_missed(tmp_path: Path) -> None:
     ("message", "parameter"),
     [
         ({"op": "subscribe", "filters": [["size", "=", 1]]}, "filters[0]"),
-        ({"op": "subscribe", "filters": {}}, "message"),
+        ({"op": "subscribe", "filters": {}}, "filters"),
         ({"op": "subscribe", "filters": [["root", "=", "a"], None]}, "filters[1]"),
         ({"op": "subscribe", "since": "yesterday"}, "since"),
-        ({"op": "subscribe", "since": 3}, "message"),
+        ({"op": "subscribe", "since": 3}, "since"),
         ({"op": "unsubscribe", "sub": 5}, "sub"),
         ({"op": "unsubscribe"}, "message"),
     ],
@@ -184,6 +184,52 @@ async def test_an_outage_of_the_store_is_sat_out(tmp_path: Path) -> None:
         assert (reply["op"], reply["status"]) == ("error", 503)
         store.down = ""
         assert await told(socket, 10) == [([1], number) for number in range(41, 51)]
+
+
+async def test_who_is_behind_hears_of_the_head_while_the_store_is_down(tmp_path: Path) -> None:
+    store = ListStore()
+    store.append(*[drafted()] * 50)
+    async with talking(tmp_path, store, ring_max=1, ping_s=1.0) as (_, socket):
+        store.down = "no\ndisk"
+        await ask(socket, id=1, op="subscribe", since=f"{store.epoch}:40")
+        message: dict[str, Any] = {}
+        with trio.fail_after(6):
+            while not message.get("down"):
+                message = await hear(socket)
+                assert message["op"] == "head"
+        assert message == {"op": "head", "head": f"{store.epoch}:40", "down": "no\ndisk"}
+        store.down = ""
+        while (message := await hear(socket))["op"] == "head":
+            pass
+        assert [each["event"]["id"] for each in message["events"]] == list(range(41, 51))
+
+
+async def test_the_filters_of_a_session_are_bounded(tmp_path: Path) -> None:
+    async with talking(tmp_path) as (_, socket):
+        for number in range(live.RULES_MAX // 32):
+            many = [["path", "glob", f"*{number}*"]] * 32
+            assert (await ask(socket, id=number, op="subscribe", filters=many))["op"] == "subscribed"
+        assert (await ask(socket, id=50, op="subscribe", filters=many))["op"] == "subscribed", "they count once"
+        reply = await ask(socket, id=51, op="subscribe", filters=[["root", "=", "x"]])
+        assert (reply["op"], reply["status"], reply["parameter"]) == ("error", 400, "filters")
+        await ask(socket, id=52, op="unsubscribe", sub=0)
+        assert (await ask(socket, id=51, op="subscribe", filters=[["root", "=", "x"]]))["op"] == "subscribed"
+
+
+async def test_many_patterns_over_a_long_past_delay_nobody_else(tmp_path: Path) -> None:
+    store = ListStore()
+    store.append(*[drafted("n" * 50)] * 2000)
+    async with talking(tmp_path, store) as (served, socket), peer.websocket(served.port) as other:
+        for number in range(live.RULES_MAX // 32):
+            many = [["path", "glob", "*n" * 20 + "*"]] * 31 + [["path", "glob", f"*{number}"]]
+            await ask(socket, id=number, op="subscribe", filters=many, since=f"{store.epoch}:0")
+        longest_s = 0.0
+        for _ in range(10):
+            begun = trio.current_time()
+            assert (await ask(other, id=1, op="ping"))["op"] == "ping"
+            longest_s = max(longest_s, trio.current_time() - begun)
+        assert int((await ask(socket, id=99, op="ping"))["head"].partition(":")[2]) < 2000, "it was over before"
+        assert longest_s < 0.25  # Without a pause one page takes longer than that.
 
 
 async def test_replies_go_before_a_long_replay(tmp_path: Path) -> None:

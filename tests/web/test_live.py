@@ -95,6 +95,16 @@ async def test_a_message_too_large_ends_it(tmp_path: Path) -> None:
     assert served.sessions.statistics().sessions == 0
 
 
+async def test_a_message_is_measured_in_bytes(tmp_path: Path) -> None:
+    async with talking(tmp_path, message_bytes=1024) as (_, socket):
+        wide = {"id": 1, "op": "src", "view": {"frame": "a"}, "runner": ""}
+        for char, count in (("x", 900), ("\u20ac", 300)):
+            text = json.dumps({**wide, "runner": char * count}, ensure_ascii=False)
+            assert (await ask(socket, text))["parameter"] == "runner"
+        await socket.send_message(json.dumps({**wide, "runner": "\u20ac" * 400}, ensure_ascii=False))
+        assert await _closed(socket) == 1009
+
+
 async def _sends(stream: trio.SocketStream, data: bytes) -> bool:
     try:
         await stream.send_all(data)
