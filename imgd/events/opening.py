@@ -6,7 +6,6 @@ from pathlib import Path
 
 from imgd.errors import ConfigError
 from imgd.events.durable import keeping
-from imgd.events.postgres import PostgresDatabase
 from imgd.events.sessions import Database
 from imgd.events.sqlite import SqliteDatabase
 from imgd.events.store import Store, StoreDown
@@ -37,5 +36,7 @@ def _database_of(where: str) -> Database:
     if where.startswith("sqlite:/"):
         return SqliteDatabase(Path(where.removeprefix("sqlite:")))
     if where.startswith(("postgresql://", "postgres://")):
+        from imgd.events.postgres import PostgresDatabase  # noqa: PLC0415  # 10 MB that most need not.
+
         return PostgresDatabase(where)
     raise ConfigError("database must be sqlite:/absolute/path or postgresql://USER@HOST/NAME")
