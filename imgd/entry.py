@@ -42,3 +42,11 @@ def rfc3339(time_ns: int) -> str:
     seconds = min(max(time_ns // 10**9, 0), 253_402_300_799)
     moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=time_ns % 10**9 // 1000)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def facts_of(identity: str) -> tuple[int, str | None]:
+    """Tell size and time of a file by what an index keeps of it, `size:mtime_ns`; (0, None) for anything else."""
+    size, _, mtime_ns = identity.partition(":")
+    if not (size.isascii() and size.isdigit() and mtime_ns.lstrip("-").isdigit()):
+        return 0, None
+    return int(size), rfc3339(int(mtime_ns))

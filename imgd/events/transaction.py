@@ -5,7 +5,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from imgd.events.event import FrameType
+from imgd.entry import facts_of
+from imgd.events.event import Draft, FrameType
 from imgd.events.orders import EnterRoot, Fill, Forget, Key, LostTail, Note, Order, Plain, Publish, Row, row_of
 from imgd.events.sessions import Session
 from imgd.events.store import Change
@@ -63,12 +64,22 @@ def _take_note(change: Change, identities: dict[Key, str | None], rows: list[Row
     if key not in identities or identities[key] == change.identity:
         return None
     type: FrameType
+    draft = change.draft
     if change.identity is None:
         type = "frame.gone"
+        draft = _as_last_seen(draft, identities[key] or "")
     elif identities[key] is None:
         type = "frame.arrived"
     else:
         type = "frame.rewritten"
     identities[key] = change.identity
-    rows.append(row_of(replace(change.draft, type=type)))
+    rows.append(row_of(replace(draft, type=type)))
     return len(rows) - 1
+
+
+def _as_last_seen(draft: Draft, identity: str) -> Draft:
+    """Say what the index knows of a frame that is gone, where the watcher knows nothing."""
+    if draft.frame is None or draft.frame.modified is not None:
+        return draft
+    size_bytes, modified = facts_of(identity)
+    return replace(draft, frame=replace(draft.frame, size_bytes=size_bytes, modified=modified))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imgd.entry import Entry, ref_of, rfc3339, shown
+from imgd.entry import Entry, facts_of, ref_of, rfc3339, shown
 from imgd.events.event import Draft, EphemeralType, OtherType, Scalar
 from imgd.events.store import Change
 
@@ -29,7 +29,7 @@ class Fact:
 def change_of(root: str, fact: Fact) -> Change:
     """Write it for the store, which sets the type."""
     ref = ref_of(root.encode() + b"/" + fact.path)
-    size, modified = _facts_of(fact.last)
+    size, modified = facts_of(fact.last)
     entry = Entry(shown(fact.path.rpartition(b"/")[2]), ref, "frame", size, modified)
     draft = Draft(
         at=rfc3339(fact.at_ns),
@@ -47,8 +47,3 @@ def change_of(root: str, fact: Fact) -> Change:
 def root_draft(root: str, type_: OtherType | EphemeralType, at_ns: int, **detail: Scalar) -> Draft:
     """Write an event about a root as a whole."""
     return Draft(at=rfc3339(at_ns), type=type_, root=root, detail=detail)
-
-
-def _facts_of(identity: str) -> tuple[int, str | None]:
-    size, colon, mtime_ns = identity.partition(":")
-    return (int(size), rfc3339(int(mtime_ns))) if colon else (0, None)

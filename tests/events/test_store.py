@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from imgd.events import sqlite
 from imgd.events.opening import open_store
 from imgd.events.postgres import PostgresDatabase
-from imgd.events.store import Head, Retention
+from imgd.events.store import Change, Head, Retention
 from tests.events.postgres import PrivatePostgres
 from tests.events.stores import Place, change, draft, everything, index_of, postgres_place
 
@@ -312,3 +312,17 @@ async def test_what_is_acknowledged_is_on_the_disk_whatever_the_servers_default_
     assert two._connection.execute("PRAGMA synchronous").fetchone() == (2,)
     assert two._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     two.close()
+
+
+async def test_a_frame_that_is_gone_is_told_as_the_index_saw_it_last(place: Place) -> None:
+    async with open_store(place.address) as store:
+        seen = change("a", "2880:1738354500250000000")
+        assert seen.draft.frame is not None
+        await store.note([seen])
+        nothing = replace(seen.draft.frame, size_bytes=0, modified=None)
+        gone = replace(seen.draft, frame=nothing)
+        await store.note([Change("night", b"a", None, gone)])
+        (_, told) = await everything(store)
+    assert (told.draft.type, told.draft.frame) == (
+        "frame.gone", replace(nothing, size_bytes=2880, modified="2025-01-31T20:15:00.250Z"),
+    )  # fmt: skip
