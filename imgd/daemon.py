@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -27,8 +28,9 @@ from imgd.errors import ConfigError
 from imgd.events.event import Draft
 from imgd.events.log import Log, open_log
 from imgd.events.opening import open_store
-from imgd.events.store import Store, StoreDown
+from imgd.events.store import Store
 from imgd.watching.describing import describe_by
+from imgd.watching.noting import insist
 from imgd.watching.root import RootWatch
 from imgd.watching.state import WatchSettings, WatchStatistics
 from imgd.web.app import make_app
@@ -120,10 +122,9 @@ def _watches(house: _House, store: Store) -> list[RootWatch]:
 
 
 async def _tell_start(events: Log) -> None:
-    """Note that the daemon has begun; a store that is down has other worries."""
+    """Note that the daemon has begun, as soon as the store takes it."""
     draft = Draft(at=rfc3339(time.time_ns()), type="daemon.started", detail={"version": metadata.version("imgd")})
-    with contextlib.suppress(StoreDown):
-        await events.publish([draft])
+    await insist(partial(events.publish, [draft]))
 
 
 def _own_database(settings: Settings) -> str:
@@ -138,7 +139,7 @@ def _own_database(settings: Settings) -> str:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"database: cannot make {folder}: {error.strerror}; say where events are kept") from error
-    of = "\0".join(f"{root.name}={root.directory.absolute()}" for root in settings.roots)
+    of = "\0".join(sorted(f"{root.name}={root.directory.absolute()}" for root in settings.roots))
     return f"sqlite:{folder}/events-{hashlib.sha256(os.fsencode(of)).hexdigest()[:12]}.sqlite"
 
 

@@ -4,17 +4,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final, cast
 
 import trio
 
+from imgd.entry import rfc3339
 from imgd.events import orders
 from imgd.events.event import Draft, Event
 from imgd.events.lending import Lending
 from imgd.events.patience import Patience
-from imgd.events.scribe import Scribe, writing
+from imgd.events.scribe import Scribe, ScribeStatistics, writing
 from imgd.events.sessions import Database, Session, is_behind
 from imgd.events.store import Change, Head, Retention, StoreDown
 
@@ -26,20 +26,12 @@ _LISTEN_AGAIN_S: Final = (0.05, 2.0)
 
 
 @dataclass(frozen=True)
-class StoreStatistics:
+class StoreStatistics(ScribeStatistics):
     """Figures of a store since it was opened.
 
-    down          1 from a failure to write until something is written again.
-    waiting       orders that wait for the writing thread.
     opened_total  connections made, also those made again.
     """
 
-    events_published_total: int
-    commits_total: int
-    failures_total: int
-    largest_batch: int
-    waiting: int
-    down: int
     reads_total: int
     opened_total: int
 
@@ -95,7 +87,7 @@ class DurableStore:
     async def prune(self, keep: Retention) -> int:
         """Forget old events, a few at a time so that writers go on; return how many."""
         now_s = time.time()
-        at, now = _written(max(0.0, now_s - keep.age_s)), _written(now_s)
+        at, now = (rfc3339(int(moment_s * 1e9)) for moment_s in (now_s - keep.age_s, now_s))
         head = await self.head()
         too_old = await self._lending.use(lambda session: session.last_before(at, now))
         last = min(head.last, max(too_old, head.last - keep.count))
@@ -177,11 +169,6 @@ async def keeping(database: Database) -> AsyncIterator[DurableStore]:
             yield DurableStore(database, patience, scribe, lending)
     finally:
         lending.close()
-
-
-def _written(moment_s: float) -> str:
-    """Write a time as events have it."""
-    return datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _page(root: str, after: bytes, limit: int, session: Session) -> list[tuple[bytes, str]]:

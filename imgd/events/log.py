@@ -14,7 +14,7 @@ from imgd.events.event import Cursor, Draft
 from imgd.events.feed import Feed, Message, Sees, Underway, sees_all
 from imgd.events.progress import Latest
 from imgd.events.ring import Ring
-from imgd.events.store import Change, Head, Retention, Store, StoreDown
+from imgd.events.store import Head, Retention, Store, StoreDown
 
 log = logging.getLogger("imgd.events")
 
@@ -78,15 +78,6 @@ class Log:
         Raises  StoreDown.
         """
         ids = await self._store.publish(drafts)
-        self.nudge()
-        return ids
-
-    async def note(self, changes: Sequence[Change]) -> Sequence[int | None]:
-        """Bring the store's index up to date, and append events for what it did not know.
-
-        Raises  StoreDown.
-        """
-        ids = await self._store.note(changes)
         self.nudge()
         return ids
 

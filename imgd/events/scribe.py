@@ -24,7 +24,11 @@ _END_S: Final = 5.0
 
 @dataclass(frozen=True)
 class ScribeStatistics:
-    """Figures of the writing side. `down`: 1 from a failure until something succeeds."""
+    """Figures of the writing side.
+
+    waiting  orders that wait for the thread.
+    down     1 from a failure to write until something is written again.
+    """
 
     events_published_total: int
     commits_total: int

@@ -25,6 +25,7 @@ from imgd.events.store import Head, StoreDown
 
 APPLICATION_ID: Final = 0x696D6764
 _BUSY_S: Final = 5.0
+_MAKING_S: Final = 30.0  # Another process may be making the file, on a disk that takes its time.
 _LOOK_EACH_S: Final = 0.05
 _SIZES: Final = (256, 32, 4, 1)  # Rows of one INSERT: few texts, so that all stay prepared.
 _HEAD: Final = "SELECT epoch, last, coalesce((SELECT min(id) FROM events), last + 1) FROM meta"
@@ -50,12 +51,13 @@ class SqliteDatabase:
             with contextlib.suppress(FileExistsError):  # It names what people took pictures of: nobody else reads it.
                 os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_RDWR, 0o600))
             connection = sqlite3.connect(
-                self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256
+                self._path, timeout=_MAKING_S, isolation_level=None, check_same_thread=False, cached_statements=256
             )
             undo.callback(connection.close)
             file = identity_of(self._path)
             _prepare(connection)
             self._migrate(connection)
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1000:.0f}")
             session = SqliteSession(connection, self._path, file, self.seen)
             session.check_epoch(before)
             undo.pop_all()

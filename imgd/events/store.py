@@ -1,6 +1,6 @@
 """What every event store can do; SQLite and PostgreSQL are the two there are."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -118,19 +118,3 @@ class Store(Protocol):
     def statistics(self) -> Any:
         """Tell figures, as a frozen dataclass of numbers."""
         ...
-
-
-Describe = Callable[[str], Awaitable["Described"]]
-"""Look into a frame by its name (`root/path`, surrogateescaped): by a worker, as the engine's questions are."""
-
-
-class Described(msgspec.Struct, frozen=True):
-    """What a frame holds.
-
-    complete  its size agrees with its header; False of a file that is (still) too short.
-    why       in words, if it cannot be read as a frame at all; it is told about nevertheless once it is quiet.
-    """
-
-    complete: bool
-    hdu: Mapping[str, str | int | float | bool | None]
-    why: str = ""

@@ -11,8 +11,8 @@ from cgi_worker.wire.facts import Facts
 from imgd.engine.answer import Answer
 from imgd.errors import BadFrame
 from imgd.events.event import Scalar
-from imgd.events.store import Describe, Described
 from imgd.model import Asker
+from imgd.watching.drafts import Describe, Described
 
 KEYWORDS_MAX: Final = 48
 TEXT_MAX: Final = 80

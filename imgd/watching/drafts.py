@@ -1,13 +1,31 @@
 """From what was seen of a file to the change that the store is told."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+
+import msgspec
 
 from imgd.entry import Entry, facts_of, ref_of, rfc3339, shown
 from imgd.events.event import Draft, EphemeralType, OtherType, Scalar
 from imgd.events.store import Change
 
 THUMBNAIL_PX = 256
+
+
+class Described(msgspec.Struct, frozen=True):
+    """What a frame holds.
+
+    complete  its size agrees with its header; False of a file that is (still) too short.
+    why       in words, if it cannot be read as a frame at all; it is told about nevertheless once it is quiet.
+    """
+
+    complete: bool
+    hdu: Mapping[str, Scalar]
+    why: str = ""
+
+
+Describe = Callable[[str], Awaitable[Described]]
+"""Look into a frame by its name (`root/path`, surrogateescaped): by a worker, as the engine's questions are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ import trio
 
 from imgd.errors import Busy, Gone, ImgdError, NoSuchFrame
 from imgd.events.event import Scalar
-from imgd.events.store import Described
-from imgd.watching.drafts import Fact
+from imgd.watching.drafts import Described, Fact
 from imgd.watching.place import Sighting
 from imgd.watching.presence import Presence
 from imgd.watching.settling import Ask

@@ -7,9 +7,9 @@ from typing import Final
 
 import trio
 
-from imgd.events.store import Describe, Store
+from imgd.events.store import Store
 from imgd.setting_kinds import Root
-from imgd.watching.drafts import root_draft
+from imgd.watching.drafts import Describe, root_draft
 from imgd.watching.inotify import Inotify, WatchesExhausted
 from imgd.watching.linking import follow_links
 from imgd.watching.looking import settle

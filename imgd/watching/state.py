@@ -8,9 +8,9 @@ from typing import Final
 import trio
 
 from imgd.events.event import Draft
-from imgd.events.store import Describe, Store
+from imgd.events.store import Store
 from imgd.setting_kinds import Root
-from imgd.watching.drafts import Fact
+from imgd.watching.drafts import Describe, Fact
 from imgd.watching.noting import Outbox
 
 RECENT_MAX: Final = 10_000

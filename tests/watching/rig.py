@@ -12,8 +12,9 @@ import trio
 from imgd.errors import ImgdError, NoSuchFrame
 from imgd.events.event import Draft
 from imgd.events.opening import open_store
-from imgd.events.store import Change, Described, Store, StoreDown
+from imgd.events.store import Change, Store, StoreDown
 from imgd.setting_kinds import Root
+from imgd.watching.drafts import Described
 from imgd.watching.root import RootWatch
 from imgd.watching.state import WatchSettings, WatchStatistics
 
