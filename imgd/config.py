@@ -154,6 +154,33 @@ class Settings:
     session_uids_max: int = count_setting(
         64, 1, 100_000, "Views that one session has UIDs for; the oldest is forgotten first"
     )
+    sessions_owner_max: int = count_setting(1_000, 1, 1_000_000, "Websockets of one owner at the same time")
+    runners_max: int = count_setting(16, 1, 10_000, "Open pictures (runners) of one session")
+    resume_s: float = seconds_setting(
+        60.0, 0.0, 86_400.0, "A client whose connection broke may take its session up again within this time"
+    )
+    set_rest_s: float = seconds_setting(
+        0.1,
+        0.0,
+        60.0,
+        "Least time between two runs of one runner while its view is being changed; the last change wins",
+    )
+    run_limit_s: float = seconds_setting(60.0, 0.1, 86_400.0, "Time of one run of a runner; it is failed after that")
+    run_steps_max: int = count_setting(1_000, 1, 1_000_000, "Steps of one run")
+    run_bytes: int = size_setting(
+        0, MIB, 1 << 46, "Memory that all results of one run may take together", zero="the whole budget"
+    )
+    viewport_tiles_max: int = count_setting(400, 1, 10_000, "Tiles of one viewport")
+    session_bytes: int = size_setting(
+        4 * MIB,
+        64 * KIB,
+        1 << 40,
+        "Pictures and tiles that wait for one slow client; the oldest tiles are dropped first",
+    )
+    console_max: int = count_setting(200, 1, 100_000, "Entries of a runner's console; the oldest are forgotten")
+    tile_cache_bytes: int = size_setting(
+        64 * MIB, 0, 1 << 46, "Encoded tiles kept in the daemon, so that asking again costs no worker", zero="none"
+    )
     database: str = text_setting(
         "",
         read_database,

@@ -20,7 +20,7 @@ import trio
 
 from imgd.access.roots import Roots
 from imgd.config import Settings
-from imgd.core.sessions import Sessions
+from imgd.core.uids import Uids
 from imgd.engine.render import Engine, open_engine
 from imgd.engine.workers import TemplateSettings, become_subreaper
 from imgd.entry import rfc3339
@@ -97,7 +97,7 @@ async def _main(settings: Settings) -> None:
             ):
                 roots.tell_news(engine.renew_workers)
                 house = _House(settings, roots, listening, engine, events)
-                sessions = Sessions(settings.sessions_max, settings.session_uids_max)
+                sessions = Uids(settings.sessions_max, settings.session_uids_max)
                 desk = CgiDesk(engine, sessions, users, settings.step_limit_s)
                 async with trio.open_nursery() as nursery:
                     if cgi_socket is not None:

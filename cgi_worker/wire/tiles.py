@@ -38,6 +38,32 @@ class TileView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.view.frame
 
 
+class TilePlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Which tile of a pyramid."""
+
+    level: int
+    column: int
+    row: int
+
+
+class ViewportView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tiles of a view that a window shows; the view's region and size are not looked at.
+
+    box     x, y, width, height in pixels of this level, of the picture as it is seen; what lies beside it is left out.
+    coarse  True: nothing is shown yet, so that a tile of all of it comes first.
+    """
+
+    view: View
+    level: int
+    box: tuple[float, float, float, float]
+    coarse: bool = False
+
+    @property
+    def frame(self) -> str:
+        """The frame's name."""
+        return self.view.frame
+
+
 def tile_from_pairs(pairs: Iterable[tuple[str, str]]) -> TileView:
     """Read a tile from decoded query parameters: those of a view, and `level`, `x`, `y`.
 

@@ -2,7 +2,7 @@
 
 from imgd.access.roots import Roots
 from imgd.config import Settings
-from imgd.core.sessions import Sessions
+from imgd.core.uids import Uids
 from imgd.events.log import Log
 from imgd.web.api import Figures, make_api
 from imgd.web.feeds import Feeds
@@ -64,7 +64,7 @@ def make_app(  # noqa: PLR0913  # One for each part.
     settings: Settings,
     engine: Engine,
     roots: Roots,
-    sessions: Sessions,
+    sessions: Uids,
     *,
     log: Log,
     owners: dict[str, Owner] | None = None,

@@ -16,7 +16,7 @@ import trio
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.packets import FROM_CGI, VERSION, Answer, Ask, WireError
 from cgi_worker.wire.view import View, view_from_pairs
-from imgd.core.sessions import Sessions
+from imgd.core.uids import Uids
 from imgd.engine import seqpacket
 from imgd.engine.answer import Qualified
 from imgd.engine.client import Terms
@@ -42,7 +42,7 @@ class CgiDesk:
     """What answering a CGI needs."""
 
     engine: Engine
-    sessions: Sessions
+    sessions: Uids
     users: frozenset[int]
     limit_s: float
 
@@ -192,7 +192,7 @@ def _failure(error: BaseException) -> Answer:
     return _problem(error)
 
 
-def _wanted(sessions: Sessions, query: str) -> tuple[View, Asker]:
+def _wanted(sessions: Uids, query: str) -> tuple[View, Asker]:
     pairs = read_pairs(query.encode("utf-8", "surrogateescape"))
     if len(pairs) == 1 and pairs[0][0] == "u":
         wanted = sessions.lookup(pairs[0][1])

@@ -14,7 +14,7 @@ from cgi_worker.wire.question import QUESTIONS, Export, question_from_pairs
 from cgi_worker.wire.tiles import tile_from_pairs
 from cgi_worker.wire.view import View, thumbnail_from_pairs, view_from_pairs
 from cgi_worker.wire.wanted import Wanted
-from imgd.core.sessions import Sessions
+from imgd.core.uids import Uids
 from imgd.engine.answer import Answer
 from imgd.errors import BadRequest, Gone, ImgdError, NoSuchFrame
 from imgd.model import Asker
@@ -45,7 +45,7 @@ class Counts:
 class Images:
     """Answer requests for pictures and for headers; `counts` is for metrics."""
 
-    def __init__(self, engine: Engine, sessions: Sessions, send_limit_s: float) -> None:
+    def __init__(self, engine: Engine, sessions: Uids, send_limit_s: float) -> None:
         self._engine = engine
         self._sessions = sessions
         self._send_limit_s = send_limit_s

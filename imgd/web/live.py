@@ -18,7 +18,7 @@ import trio
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.view import View, view_from_pairs
 from imgd.config import Settings
-from imgd.core.sessions import Sessions, Wanted
+from imgd.core.uids import Uids, Wanted
 from imgd.errors import BadRequest, ImgdError, NotYours
 from imgd.events.event import Cursor, read_cursor
 from imgd.events.feed import Feed, Message
@@ -115,7 +115,7 @@ class _Session:
 class Live:
     """Serve the websockets."""
 
-    def __init__(self, sessions: Sessions, log: Log, settings: Settings) -> None:
+    def __init__(self, sessions: Uids, log: Log, settings: Settings) -> None:
         self._sessions = sessions
         self._log = log
         self._message_bytes = settings.message_bytes

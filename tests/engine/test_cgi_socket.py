@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from cgi_worker.wire.view import View, view_pairs
-from imgd.core.sessions import Sessions, Wanted
+from imgd.core.uids import Uids, Wanted
 from imgd.engine import guest
 from imgd.setting_kinds import MIB
 from imgd.web import cgi
@@ -44,7 +44,7 @@ class Listening:
 
     rig: Running
     path: Path
-    sessions: Sessions
+    sessions: Uids
 
     @asynccontextmanager
     async def asking(self, query: str, how: str, until_path: str = "") -> AsyncIterator[trio.Process]:
@@ -90,7 +90,7 @@ async def listening(folder: Path, users: frozenset[int] | None = None, **setting
         listener.listen(8)
         listener.setblocking(False)
         async with running(folder, **settings) as rig:
-            sessions = Sessions(10, 10)
+            sessions = Uids(10, 10)
             desk = CgiDesk(rig.engine, sessions, user_ids(()) if users is None else users, rig.settings.step_limit_s)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serve_cgi, listener, desk, 8)

@@ -14,7 +14,7 @@ from cgi_worker.wire.view import View
 from cgi_worker.wire.wanted import Wanted, media_type_of
 from imgd.access.roots import Roots
 from imgd.config import Settings
-from imgd.core.sessions import Sessions
+from imgd.core.uids import Uids
 from imgd.engine.answer import Answer, Qualified
 from imgd.errors import ImgdError
 from imgd.events.log import Log, open_log
@@ -151,7 +151,7 @@ class Served:
 
     app: WebApp
     engine: MemoryEngine
-    sessions: Sessions
+    sessions: Uids
     settings: Settings
     server: HttpServer
     log: Log
@@ -189,7 +189,7 @@ def _settings(directory: Path, settings: dict[str, Any]) -> Settings:
 
 @contextmanager
 def _made(given: Settings, engine: MemoryEngine, log: Log, store: ListStore) -> Iterator[Served]:
-    sessions = Sessions(given.sessions_max, given.session_uids_max)
+    sessions = Uids(given.sessions_max, given.session_uids_max)
     app = make_app(given, engine, Roots(given), sessions, log=log)
     yield Served(app, engine, sessions, given, HttpServer(app, given), log, store)
 

@@ -8,7 +8,7 @@ import pytest
 from cgi_worker.wire import view
 from cgi_worker.wire.question import QUESTIONS, Pixel, Sky
 from cgi_worker.wire.tiles import TileView
-from imgd.core.sessions import Wanted
+from imgd.core.uids import Wanted
 from imgd.errors import BadFrame, Busy, NoSuchFrame, NotYours, PlanTooBig, WorkerTimedOut
 from imgd.web.describe import PICTURE_PARAMETERS, QUESTION_PARAMETERS, TILE_PARAMETERS
 from tests.web.rig import MemoryEngine, Script, get, made

@@ -19,7 +19,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionStatistics:
+class UidStatistics:
     """Figures of now, and totals since the start."""
 
     sessions: int
@@ -29,7 +29,7 @@ class SessionStatistics:
     uids_forgotten_total: int
 
 
-class Sessions:
+class Uids:
     """Remember who wants what. A UID is gone with its session, or when its session has asked for too many more.
 
     Invariant: a UID is known exactly if one open session lists it; no session lists more than its limit.
@@ -82,9 +82,9 @@ class Sessions:
         """Tell what a UID stands for; None if it is not known, or no longer."""
         return self._wanted.get(uid)
 
-    def statistics(self) -> SessionStatistics:
+    def statistics(self) -> UidStatistics:
         """Count."""
-        return SessionStatistics(len(self._uids), len(self._wanted), self._opened, self._given, self._forgotten)
+        return UidStatistics(len(self._uids), len(self._wanted), self._opened, self._given, self._forgotten)
 
     def check(self) -> None:
         """Assert the invariants, at a cost that does not grow with the number of UIDs."""

@@ -1,18 +1,18 @@
-"""Sessions: a UID lives with its session, and no longer than its session's newer ones let it."""
+"""Uids: a UID lives with its session, and no longer than its session's newer ones let it."""
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
 from cgi_worker.wire.view import View
-from imgd.core.sessions import Sessions, Wanted
+from imgd.core.uids import Uids, Wanted
 from imgd.errors import Busy
 
 VIEW = View("night/a")
 
 
 def test_a_uid_is_known_until_its_session_ends() -> None:
-    sessions = Sessions(2, 2)
+    sessions = Uids(2, 2)
     sessions.open("a")
     sessions.open("b")
     wanted = Wanted(VIEW, "a", "a/main")
@@ -25,7 +25,7 @@ def test_a_uid_is_known_until_its_session_ends() -> None:
 
 
 def test_the_oldest_is_forgotten_first() -> None:
-    sessions = Sessions(1, 2)
+    sessions = Uids(1, 2)
     sessions.open("a")
     forgotten = [sessions.src(Wanted(VIEW, "a", ""), uid) for uid in "1234"]
     assert forgotten == [(), (), ("1",), ("2",)]
@@ -34,7 +34,7 @@ def test_the_oldest_is_forgotten_first() -> None:
 
 
 def test_too_many_sessions() -> None:
-    sessions = Sessions(1, 2)
+    sessions = Uids(1, 2)
     sessions.open("a")
     with pytest.raises(Busy):
         sessions.open("b")
@@ -44,7 +44,7 @@ def test_too_many_sessions() -> None:
 
 
 def test_what_the_caller_must_not_do() -> None:
-    sessions = Sessions(2, 2)
+    sessions = Uids(2, 2)
     sessions.open("a")
     sessions.src(Wanted(VIEW, "a", ""), "1")
     with pytest.raises(AssertionError):
@@ -59,7 +59,7 @@ def test_what_the_caller_must_not_do() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["open", "close", "src"]), st.integers(0, 4))))
 def test_histories_agree_with_a_list(history: list[tuple[str, int]]) -> None:
-    sessions = Sessions(3, 2)
+    sessions = Uids(3, 2)
     model: dict[str, list[str]] = {}
     everything: list[str] = []
     for number, (what, who) in enumerate(history):
