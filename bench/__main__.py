@@ -1,4 +1,4 @@
-"""`python -m bench [engine] [pixels] [events]`: measure, print a table, write bench-NAME.json."""
+"""`python -m bench [engine] [pixels] [events] [live]`: measure, print a table, write bench-NAME.json."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ import trio
 
 from bench.engine import measure_engine
 from bench.events import measure_events
+from bench.live import measure_live
 from bench.pixels import measure_pixels
 from bench.table import Measure, table_text, write_json
 
@@ -19,6 +20,7 @@ BENCHES: Final[dict[str, tuple[Callable[[Path, int], Awaitable[list[Measure]]], 
     "engine": (measure_engine, 15),
     "pixels": (measure_pixels, 9),
     "events": (measure_events, 3),
+    "live": (measure_live, 3),
 }
 """By name: what measures, and in how many rounds unless told otherwise."""
 
@@ -29,12 +31,14 @@ def main() -> int:
         prog="scripts/bench",
         description="Measure against the bounds that are asked. engine: what stands between a request and its "
         "picture, whatever the picture. pixels: every kind of frame against the machine's limit and against other "
-        "programs. events: stores, deliveries, and how soon a new frame is at the browser. Each prints a table and "
-        "writes bench-NAME.json.",
+        "programs. events: stores, deliveries, and how soon a new frame is at the browser. live: sessions and tiles. "
+        "Each prints a table and writes bench-NAME.json.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="engine, pixels, events; engine if none is named")
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help="rounds, instead of 15 (engine), 9 (pixels), 3 (events)"
+        "names", nargs="*", metavar="NAME", help="engine, pixels, events, live; engine if none is named"
+    )
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="rounds, instead of 15 (engine), 9 (pixels), 3 (events, live)"
     )
     given = parser.parse_args()
     if given.rounds is not None and given.rounds < 1:

@@ -3,19 +3,18 @@
 import itertools
 import json
 import os
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import trio
 
+from bench.programs import cpu_s_of, expect, read_line, running_program, say
 from bench.table import Measure, median, percentile
-from tests.daemon.rig import PROJECT, RunningDaemon, running_daemon
+from tests.daemon.rig import RunningDaemon, running_daemon
 from tests.events.postgres import private_postgres
 from tests.frames import make
 
@@ -37,26 +36,26 @@ LIMIT_S: Final = 30.0
 
 async def measure_events(folder: Path, rounds: int) -> list[Measure]:
     """Measure stores alone, then daemons with one."""
-    _say(f"publishing {EVENTS} events by {TASKS} tasks, {rounds} rounds")
+    say(f"publishing {EVENTS} events by {TASKS} tasks, {rounds} rounds")
     measures = await trio.to_thread.run_sync(_stores, folder, rounds)
     root = folder / "night"
     root.mkdir()
     sky = np.random.default_rng(2).integers(0, 4000, BIG).astype(np.uint16)
     (root / "big.fits").write_bytes(make.image_hdu(sky))
     async with running_daemon(f"night={root}", sessions_max=SUBSCRIBERS + 50, send_limit_s=600) as daemon:
-        _say(f"closing {FILES} files")
+        say(f"closing {FILES} files")
         alone = await _arrivals(daemon, root, "a")
         measures += _told(alone)
-        _say(f"closing {FILES} files while {LOOKING} people look at pictures")
+        say(f"closing {FILES} files while {LOOKING} people look at pictures")
         measures += await _while_looked_at(daemon, root)
-        _say(f"delivering to {CLIENTS} clients, {rounds} rounds")
+        say(f"delivering to {CLIENTS} clients, {rounds} rounds")
         measures += await _deliveries(daemon, rounds)
-        _say(f"closing {FILES} files beside {STALLED} clients that take nothing")
+        say(f"closing {FILES} files beside {STALLED} clients that take nothing")
         async with AsyncExitStack() as stack:
             for _ in range(STALLED):
                 await stack.enter_async_context(_stalled(daemon))
             measures.append(_beside(alone, await _arrivals(daemon, root, "b")))
-        _say(f"opening {SUBSCRIBERS} subscribers")
+        say(f"opening {SUBSCRIBERS} subscribers")
         measures.append(await _memory(daemon))
     return measures
 
@@ -89,16 +88,17 @@ def _publishing(places: Sequence[str]) -> tuple[float, list[float], float]:
     """Publish by one process a place, all at once; tell events a second, milliseconds of each, CPU seconds."""
     with ExitStack() as stack:
         programs = [
-            stack.enter_context(_program("bench.publisher", place, str(EVENTS), str(TASKS), "1")) for place in places
+            stack.enter_context(running_program("bench.publisher", place, str(EVENTS), str(TASKS), "1"))
+            for place in places
         ]
         for program in programs:
-            _expect(program, "ready")
+            expect(program, "ready")
         began = time.perf_counter()
         for program in programs:
             assert program.stdin is not None
             program.stdin.write("go\n")
             program.stdin.flush()
-        told = [json.loads(_line(program)) for program in programs]
+        told = [json.loads(read_line(program)) for program in programs]
         elapsed_s = time.perf_counter() - began
     took = [each for one in told for each in one["took_ms"]]
     return len(took) / elapsed_s, took, sum(one["cpu_s"] for one in told)
@@ -207,17 +207,19 @@ async def _deliveries(daemon: RunningDaemon, rounds: int) -> list[Measure]:
 def _deliver(daemon: RunningDaemon) -> tuple[dict[str, Any], float]:
     """Publish beside the daemon, as another one on its store does, and have all clients take it."""
     store = f"sqlite:{daemon.folder}/events.sqlite"
-    with _program("bench.publisher", store, str(DELIVERED), "1", "250") as publisher:
-        _expect(publisher, "ready")
+    with running_program("bench.publisher", store, str(DELIVERED), "1", "250") as publisher:
+        expect(publisher, "ready")
         time.sleep(SETTLE_S)
-        with _program("bench.listeners", daemon.host, str(daemon.port), str(CLIENTS), str(DELIVERED)) as listeners:
-            _expect(listeners, "ready")
-            before = _cpu_s(daemon.pid)
+        with running_program(
+            "bench.listeners", daemon.host, str(daemon.port), str(CLIENTS), str(DELIVERED)
+        ) as listeners:
+            expect(listeners, "ready")
+            before = cpu_s_of(daemon.pid)
             assert publisher.stdin is not None
             publisher.stdin.write("go\n")
             publisher.stdin.flush()
-            told: dict[str, Any] = json.loads(_line(listeners))
-    return told, _cpu_s(daemon.pid) - before
+            told: dict[str, Any] = json.loads(read_line(listeners))
+    return told, cpu_s_of(daemon.pid) - before
 
 
 async def _memory(daemon: RunningDaemon) -> Measure:
@@ -232,36 +234,6 @@ async def _memory(daemon: RunningDaemon) -> Measure:
 
 @asynccontextmanager
 async def _subscribers(daemon: RunningDaemon, count: int) -> AsyncIterator[None]:
-    with _program("bench.listeners", daemon.host, str(daemon.port), str(count), "1") as listeners:
-        await trio.to_thread.run_sync(_expect, listeners, "ready")
+    with running_program("bench.listeners", daemon.host, str(daemon.port), str(count), "1") as listeners:
+        await trio.to_thread.run_sync(expect, listeners, "ready")
         yield
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
-
-
-@contextmanager
-def _program(module: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """Have a program of the bench run."""
-    command = [sys.executable, "-m", module, *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as program:
-        try:
-            yield program
-        finally:
-            program.kill()
-
-
-def _expect(program: "subprocess.Popen[str]", line: str) -> None:
-    said = _line(program)
-    assert said == line, said
-
-
-def _line(program: "subprocess.Popen[str]") -> str:
-    assert program.stdout is not None
-    return program.stdout.readline().strip()
-
-
-def _say(text: str) -> None:
-    print(f"imgd: {text}", file=sys.stderr, flush=True)

@@ -72,6 +72,10 @@ class _Work:
     def progress(self, used_bytes: int) -> None:
         """Nobody reads along."""
 
+    def unwanted(self, item: int) -> bool:
+        """Nobody changes their mind."""
+        return False
+
     def sink_fd(self) -> int:
         raise AssertionError("a recipe made alone delivers nothing")
 

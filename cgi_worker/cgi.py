@@ -100,7 +100,7 @@ def _carry_out(link: Link, todo: Todo, descriptors: list[int]) -> None:
 
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # A sink that is gone is then a step that failed.
     confine.become(Identity(), confine.Limits(ruleset_fd=confine.make_ruleset(())))
-    process.carry_out(todo, descriptors, do, link.send)
+    process.carry_out(todo, descriptors, do, process.Channel(link.send))
 
 
 def _wait(link: Link) -> None:

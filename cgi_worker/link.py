@@ -6,7 +6,16 @@ import socket
 from collections.abc import Sequence
 from typing import TypeVar
 
-from cgi_worker.wire.packets import DESCRIPTORS_MAX, PACKET_BYTES_MAX, Grammar, Message, WireError, encode
+from cgi_worker.wire.packets import (
+    DESCRIPTORS_MAX,
+    PACKET_BYTES_MAX,
+    TO_WORKER,
+    Drop,
+    Grammar,
+    Message,
+    WireError,
+    encode,
+)
 
 M = TypeVar("M")
 _DESCRIPTOR_BYTES = array.array("i").itemsize
@@ -29,6 +38,24 @@ class Link:
         """
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         self._socket.sendmsg([encode(message)], rights, socket.MSG_NOSIGNAL)
+
+    def drops(self) -> list[Drop]:
+        """Take what is there already, without waiting: only Drop may come while a todo list is carried out.
+
+        Raises  WireError for anything else.
+        """
+        found: list[Drop] = []
+        while True:
+            try:
+                packet = self._socket.recv(PACKET_BYTES_MAX, socket.MSG_DONTWAIT)
+            except (BlockingIOError, ConnectionResetError):
+                return found
+            if not packet:
+                return found  # The end: what comes next to be sent will fail.
+            message = TO_WORKER.decode(packet)
+            if not isinstance(message, Drop):
+                raise WireError(f"{type(message).__name__} before the end of the todo list")
+            found.append(message)
 
     def receive(self, grammar: Grammar[M]) -> tuple[M, list[int]] | None:
         """Receive one message and the descriptors sent with it, which are now the caller's to close; None at the end.

@@ -3,7 +3,8 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from cgi_worker.wire.packets import (
     Bye,
     Detached,
     Done,
+    Drop,
     Failed,
     Hello,
     Progress,
@@ -32,7 +34,18 @@ from cgi_worker.wire.packets import (
 from cgi_worker.wire.steps import Stage
 
 Do = Callable[[Stage, Work], Made]
-Say = Callable[[Progress | Done | Failed | Detached], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The daemon's ear while a todo list is carried out.
+
+    say    tell it something.
+    drops  take what it has said meanwhile, without waiting: items that nobody wants any more.
+    """
+
+    say: Callable[[Progress | Done | Failed | Detached], None]
+    drops: Callable[[], Sequence[Drop]] = tuple
 
 
 def serve_with(descriptor: int, do: Do) -> None:
@@ -49,10 +62,13 @@ def serve_with(descriptor: int, do: Do) -> None:
             if isinstance(message, Bye):
                 close_all(descriptors)
                 return
-            carry_out(message, descriptors, do, link.send)
+            if isinstance(message, Drop):
+                close_all(descriptors)
+                continue  # It crossed the end of its list.
+            carry_out(message, descriptors, do, Channel(link.send, link.drops))
 
 
-def carry_out(todo: Todo, descriptors: list[int], do: Do, say: Say) -> None:
+def carry_out(todo: Todo, descriptors: list[int], do: Do, daemon: Channel) -> None:
     """Do one todo list and detach all of it, whatever comes of its steps; the descriptors are closed."""
     if len(descriptors) != todo.has_source + len(todo.lent) + todo.has_sink:
         close_all(descriptors)
@@ -61,7 +77,7 @@ def carry_out(todo: Todo, descriptors: list[int], do: Do, say: Say) -> None:
     sink = descriptors.pop() if todo.has_sink else -1
     try:
         attached = Attached(todo.lent, descriptors)
-        _List(todo, attached, do, say).carry_out(path_fd, sink if todo.has_sink else 1)
+        _List(todo, attached, do=do, daemon=daemon).carry_out(path_fd, sink if todo.has_sink else 1)
     finally:
         close_all([fd for fd in (path_fd, sink) if fd >= 0])
 
@@ -69,14 +85,16 @@ def carry_out(todo: Todo, descriptors: list[int], do: Do, say: Say) -> None:
 class _List:
     """One todo list being carried out."""
 
-    def __init__(self, todo: Todo, attached: Attached, do: Do, say: Say) -> None:
+    def __init__(self, todo: Todo, attached: Attached, *, do: Do, daemon: Channel) -> None:
         self.todo = todo
         self.attached = attached
         self.used_bytes = [lent.used_bytes for lent in todo.lent]
         self.facts = [lent.facts for lent in todo.lent]
-        self.say = say
+        self.say = daemon.say
         self.kept: dict[Any, Any] = {}
         self._do = do
+        self._drops = daemon.drops
+        self._unwanted = set(todo.unwanted)
         self._stage = 0
         self._until = _last_uses(todo)
 
@@ -97,10 +115,16 @@ class _List:
             self.say(failed)
         self._detach(self.attached.segments)
 
+    def unwanted(self, stage: int, item: int) -> bool:
+        for drop in self._drops():
+            if drop.todo == self.todo.todo:
+                self._unwanted.update(drop.items)
+        return stage == len(self.todo.stages) - 1 and item in self._unwanted
+
     def _do_stages(self, source_fd: int, sink_fd: int, expected: Source | None) -> None:
         for index, stage in enumerate(self.todo.stages):
             self._stage = index
-            work = _StageWork(self, index, source_fd, sink_fd)
+            work = _StageWork(self, index, source_fd, sink_fd, expected=expected)
             start = time.perf_counter()
             made = self._do(stage, work)
             elapsed_ms = (time.perf_counter() - start) * 1e3
@@ -134,11 +158,12 @@ def _last_uses(todo: Todo) -> dict[int, int]:
 class _StageWork:
     """What one stage is lent; `Work` says what each of these means."""
 
-    def __init__(self, todo_list: _List, stage: int, source_fd: int, sink_fd: int) -> None:
+    def __init__(self, todo_list: _List, stage: int, source_fd: int, sink_fd: int, *, expected: Source | None) -> None:
         self._list = todo_list
         self._index = stage
         self._stage = todo_list.todo.stages[stage]
         self._sink_fd = sink_fd
+        self._expected = expected
         self.threads = todo_list.todo.threads
         self.source_fd = source_fd
         self.kept = todo_list.kept
@@ -171,7 +196,12 @@ class _StageWork:
         return self._list.attached.view(at, self._list.todo.lent[at].buffer.size_bytes, writable=True)
 
     def progress(self, used_bytes: int) -> None:
+        if self._expected is not None:
+            check_source(self.source_fd, self._expected)  # What is final is shown at once.
         self._list.say(Progress(self._list.todo.todo, self._index, used_bytes))
+
+    def unwanted(self, item: int) -> bool:
+        return self._list.unwanted(self._index, item)
 
     def sink_fd(self) -> int:
         return self._sink_fd

@@ -1,10 +1,10 @@
 """Run: one stage, by the kind of its step."""
 
 from cgi_worker.answers import measure
-from cgi_worker.steps import deliver, encode, halve, parse, read, reduce, tile, tone
+from cgi_worker.steps import deliver, encode, halve, parse, read, reduce, tile, tile_list, tone
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.steps import Deliver, Encode, Halve, Measure, Parse, Read, Reduce, Stage, Tile, Tone
+from cgi_worker.wire.steps import Deliver, Encode, Halve, Measure, Parse, Read, Reduce, Stage, Tile, Tiles, Tone
 
 
 def do(stage: Stage, work: Work) -> Made:
@@ -34,6 +34,8 @@ def _do(stage: Stage, work: Work) -> Made:
             return encode.do(step, work)
         case Tile() as step:
             return tile.do(step, work)
+        case Tiles() as step:
+            return tile_list.do(step, work)
         case Measure() as step:
             return measure.do(step, work)
         case Deliver() as step:

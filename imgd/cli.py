@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         case "watch":
             return _watch(given)
+        case "stat":
+            return _stat(given)
         case _:
             return _serve(given)
 
@@ -69,6 +71,17 @@ def _watch(given: dict[str, Any]) -> int:
     return EXIT_WRONG_SETTING
 
 
+def _stat(given: dict[str, Any]) -> int:
+    from imgd.stat import Wish, place_of, run  # noqa: PLC0415  # Only here, as above.
+
+    try:
+        place = place_of(given["url"])
+    except ConfigError as error:
+        print(f"imgd: {error}", file=sys.stderr)
+        return EXIT_WRONG_SETTING
+    return run(Wish(place, given["json"], given["end_session"], given["end_runner"], given["end_all"]))
+
+
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
         raise argparse.ArgumentTypeError("must be a whole number from 1")
@@ -78,9 +91,10 @@ def _count(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="imgd", description="Show scientific frames in a browser.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"imgd {metadata.version('imgd')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|watch|settings")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|watch|stat|settings")
     commands.add_parser("settings", help="print the table of all settings", allow_abbrev=False)
     _add_watch(commands.add_parser("watch", help="print events as they happen", allow_abbrev=False))
+    _add_stat(commands.add_parser("stat", help="show who is connected, or end sessions", allow_abbrev=False))
     serve = commands.add_parser("serve", help="serve the frames below directories", allow_abbrev=False)
     serve.add_argument("--config", metavar="FILE", help="TOML file with settings; variables and flags override it")
     for setting in fields(Settings):
@@ -104,6 +118,18 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
     watch.add_argument("--json", action="store_true", help="print each event as JSON")
     watch.add_argument("--progress", action="store_true", help="print progress too, such as that of a root's scan")
     watch.add_argument("--count", metavar="N", type=_count, help="end after so many events")
+
+
+def _add_stat(stat: argparse.ArgumentParser) -> None:
+    stat.add_argument(
+        "url", metavar="URL", nargs="?", default="http://127.0.0.1:8765/",
+        help="a daemon of this machine: http://127.0.0.1:8765/ (which it is if none is given), or unix:/path",
+    )  # fmt: skip
+    stat.add_argument("--json", action="store_true", help="print the answer as JSON")
+    end = stat.add_mutually_exclusive_group()
+    end.add_argument("--end-session", metavar="NAME", help="end this session")
+    end.add_argument("--end-runner", metavar="N", type=_count, help="end the runner of this number")
+    end.add_argument("--end-all", action="store_true", help="end all sessions")
 
 
 if __name__ == "__main__":

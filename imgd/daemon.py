@@ -153,11 +153,13 @@ async def _serve_http(house: _House, desk: CgiDesk, watches: list[RootWatch]) ->
     def roots() -> list[WatchStatistics]:
         return [watch.statistics() for watch in watches]
 
-    owners: dict[str, Owner] = {"http": connections, "root": roots}
+    tiles = house.engine.tiles.statistics
+    owners: dict[str, Owner] = {"http": connections, "root": roots, "desk": tiles}
     app = make_app(house.settings, desk.engine, house.roots, desk.sessions, log=house.log, owners=owners)
     server = HttpServer(app, house.settings)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(app.runs.serve)
             nursery.start_soon(_stop_at_signal, signals, stopping, app.end_sessions)
             _announce(house.listening)
             await server.serve(house.listening, stopping)

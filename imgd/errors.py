@@ -47,6 +47,30 @@ class NoSuchFrame(RequestError):
     status, title = 404, "No such frame"
 
 
+class NoSuchRunner(RequestError):
+    """There is no such runner, or it is not held by this session: which of them it is, is not said."""
+
+    status, title = 404, "No such runner"
+
+
+class NoSuchTile(RequestError):
+    """The frame is there, but no such tile of it."""
+
+    status, title = 404, "No such tile"
+
+
+class OtherVersion(RequestError):
+    """The frame is there, but no longer, or not yet, as the address names it."""
+
+    status, title = 404, "Another version"
+
+
+class NotOffered(RequestError):
+    """The request is understood; such pictures are not made."""
+
+    status, title = 501, "Not implemented"
+
+
 class PlanTooBig(RequestError):
     """It could never fit into the memory there is."""
 
@@ -67,6 +91,10 @@ class Busy(ImgdError):
     def __init__(self, text: str, retry_after_s: float) -> None:
         super().__init__(text)
         self.retry_after_s = retry_after_s
+
+
+class Rewritten(Busy):
+    """The frame is no longer the one that it was when the job was planned."""
 
 
 class WorkerLost(ImgdError):

@@ -72,7 +72,7 @@ class Level(msgspec.Struct, frozen=True):
 class Distribution:
     """How many good pixels lie below which value.
 
-    edges   (n + 1,) float64, ascending, of the bins from the first that holds a pixel to the last.
+    edges   (n + 1,) float64, ascending: of the bins that hold pixels, and of what lies between them.
     below   (n + 1,) float64, pixels below each edge.
     centred whether the pixels of a bin all have the value in its middle.
     crowd   the value that half of the pixels or more have, if there is one; and the first and last of these, in order.
@@ -154,8 +154,11 @@ def distribution(histogram: NDArray[np.uint64], channel: Channel) -> Distributio
     filled = histogram != 0
     if channel.min is None or channel.max is None or channel.mean is None or not filled.any():
         return None
-    first, last = int(filled.argmax()), len(filled) - int(filled[::-1].argmax())
-    edges, counts = bin_edges(channel.bins, first, last), histogram[first:last]
+    told = np.zeros(len(filled) + 1, np.bool_)  # Edges beside a pixel; what lies between others holds none.
+    told[:-1] = filled
+    told[1:] |= filled
+    numbers = np.flatnonzero(told)
+    edges, counts = bin_edges(channel.bins, numbers), histogram[numbers[:-1]]
     if edges[0] > edges[-1]:
         edges, counts = edges[::-1], counts[::-1]
     below = np.concatenate(([0.0], counts.cumsum().astype(np.float64)))
@@ -194,11 +197,11 @@ def united(spreads: Sequence[Distribution]) -> Distribution:
     return Distribution(edges, below, low, high, mean, aligned and all(one.centred for one in spreads), crowd)
 
 
-def bin_edges(bins: Linear | SplitLog, first: int, last: int) -> NDArray[np.float64]:
-    """Tell where bins [first, last) begin, and where the last of them ends."""
+def bin_edges(bins: Linear | SplitLog, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Tell where the bins of these numbers begin; each ends where the next one begins."""
     if isinstance(bins, Linear):
-        return bins.start + bins.step * (np.arange(first, last + 1, dtype=np.float64) - 0.5)
-    steps = np.arange(first, last + 1, dtype=np.int64) - 32768
+        return np.asarray(bins.start + bins.step * (numbers - 0.5), np.float64)
+    steps = numbers - 32768
     bits = (np.abs(steps) << 15) + 0x3F800000
     folded = np.minimum(bits, 0x7F7FFFFF).astype(np.int32).view(np.float32).astype(np.float64) - 1.0
     return np.asarray(bins.center + np.sign(steps) * folded * bins.scale, np.float64)

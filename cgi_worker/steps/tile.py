@@ -24,9 +24,24 @@ _settled: Final[dict[tuple[Tone, int, tuple[str, ...]], tuple[Level, ...]]] = {}
 
 def do(step: Tile, work: Work) -> Made:
     """Write the encoded tile (output 0); its facts are those of a tone step."""
-    tone, part = step.tone, step.reduce[0]
-    channels = 3 if len(step.reduce) == 3 or part.cfa else 1
-    levels = _levels(step, channels, work)
+    levels = settle(step, work)
+    picture = paint(step, levels, work)
+    sink = Sink(work)
+    try:
+        write(step.encode, picture, cast(IO[bytes], sink))
+    finally:
+        sink.release()
+    return Made((sink.used,), said(step, levels))
+
+
+def said(step: Tile, levels: tuple[Level, ...]) -> str:
+    """Tell the levels as a tone step does: JSON."""
+    return msgspec.json.encode(tell(step.tone, levels)).decode()
+
+
+def paint(step: Tile, levels: tuple[Level, ...], work: Work) -> NDArray[np.uint8]:
+    """Draw a tile: (height, width) or (height, width, 3), as it is seen."""
+    tone, part, channels = step.tone, step.reduce[0], _channels(step)
     across, down = (tone.height_px, tone.width_px) if tone.turn in (90, 270) else (tone.width_px, tone.height_px)
     picture = np.empty((down, across, 3) if is_colour(tone, channels) else (down, across), np.uint8)
     if step.source == "file" and channels == part.factor == 1 and part.hdu.stored == "i2":
@@ -34,12 +49,11 @@ def do(step: Tile, work: Work) -> Made:
     else:
         planes = [plane for at, each in enumerate(step.reduce) for plane in _planes(step, at, each, work)]
         draw(tone, levels, Laid(planes, Lying(1, tone.width_px, tone.height_px)), picture)
-    sink = Sink(work)
-    try:
-        write(step.encode, picture, cast(IO[bytes], sink))
-    finally:
-        sink.release()
-    return Made((sink.used,), msgspec.json.encode(tell(tone, levels)).decode())
+    return picture
+
+
+def _channels(step: Tile) -> int:
+    return 3 if len(step.reduce) == 3 or step.reduce[0].cfa else 1
 
 
 def _planes(step: Tile, at: int, part: Reduce, work: Work) -> list[NDArray[np.float32]]:
@@ -92,8 +106,9 @@ def _table(
     return drawn.reshape(ENTRIES, -1)
 
 
-def _levels(step: Tile, channels: int, work: Work) -> tuple[Level, ...]:
+def settle(step: Tile, work: Work) -> tuple[Level, ...]:
     """Settle the levels by the histograms of the whole planes, or remember them."""
+    channels = _channels(step)
     first = 0 if step.source == "file" else len(step.reduce)
     count = step.tone.planes if step.tone.counted else 0
     keys = tuple(work.input_key(first + at) for at in range(count))

@@ -83,7 +83,8 @@ def do(step: Tone, work: Work) -> Made:
     spreads: Spreads = (None,) * len(planes)
     if step.counted:
         spreads = read_spreads(work, range(step.planes, 2 * step.planes))
-    levels = settle_all(step, spreads, _samples(step, planes, lying))
+    counted = msgspec.json.decode(work.input_facts(step.planes), type=Lying) if step.counted else lying
+    levels = settle_all(step, spreads, _samples(step, planes, lying, counted))
     picture = work.output_array(0)
     draw(step, levels, Laid(planes, lying), picture, threads=work.threads)
     toned = tell(step, levels)
@@ -185,8 +186,9 @@ def read_spreads(work: Work, histograms: range) -> Spreads:
     return tuple(found)
 
 
-def _samples(step: Tone, planes: Planes, lying: Lying) -> tuple[Samples, ...]:
+def _samples(step: Tone, planes: Planes, lying: Lying, counted: Lying) -> tuple[Samples, ...]:
     """Take for zscale what astropy would take, where the planes are all the pixels; else the histogram must do."""
-    if isinstance(step.levels, Zscale) and lying.factor == 1:
+    whole = (lying.width_px, lying.height_px) == (counted.width_px, counted.height_px)
+    if isinstance(step.levels, Zscale) and lying.factor == 1 and whole:
         return tuple(strided(plane) for plane in planes)
     return (None,) * len(planes)

@@ -55,5 +55,8 @@ class Work(Protocol):
     def progress(self, used_bytes: int) -> None:
         """Say that the first `used_bytes` of output 0 are final."""
 
+    def unwanted(self, item: int) -> bool:
+        """Tell whether nobody wants this item of a step that makes many, counted from 0, any more."""
+
     def sink_fd(self) -> int:
         """Tell the descriptor that a `Deliver` step writes to."""

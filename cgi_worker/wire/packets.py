@@ -85,7 +85,8 @@ class Todo(_Message, frozen=True, tag="todo"):
     """Daemon -> worker: the steps to do, in order.
 
     Descriptors, in this order: the source (O_PATH) if has_source; one per entry of `lent`; the sink if has_sink.
-    stages  indices point into `lent`; an output of -1 exists already and is not to be written.
+    stages    indices point into `lent`; an output of -1 exists already and is not to be written.
+    unwanted  items of the last stage that nobody wants any more, as `Drop` tells of them.
     """
 
     todo: int
@@ -95,6 +96,17 @@ class Todo(_Message, frozen=True, tag="todo"):
     has_source: bool
     has_sink: bool
     threads: int
+    unwanted: tuple[int, ...] = ()
+
+
+class Drop(_Message, frozen=True, tag="drop"):
+    """Daemon -> worker: of the items that the last stage of this todo list makes, nobody wants these any more.
+
+    It may cross them on their way, or the end of the list: then it changes nothing.
+    """
+
+    todo: int
+    items: tuple[int, ...]
 
 
 class Bye(_Message, frozen=True, tag="bye"):
@@ -166,7 +178,7 @@ class Answer(_Message, frozen=True, tag="answer"):
 FromWorker = Hello | Progress | Done | Failed | Detached
 FromTemplate = Hello | Warming | Warmed | Forked | Reaped
 FromCgi = Ask | Progress | Done | Failed | Detached
-ToWorker = Todo | Bye
+ToWorker = Todo | Drop | Bye
 ToTemplate = Fork | Bye
 ToCgi = Todo | Answer | Bye
 Message = FromWorker | FromTemplate | FromCgi | ToWorker | ToTemplate | ToCgi

@@ -49,12 +49,17 @@ def picture_recipe(view: View, facts: Facts, source: Source) -> Recipe:
     size, factor = _fit(view, region, channels[0].cfa)
     making = Making(source)
     tone = tone_of(view, channels, size)
+    elsewhere = tone.counted and view.levels_from == "plane" and region != clip(None, channels[0].hdu)
     planes, histograms = [], []
     for channel in channels:
-        plane, histogram = reduced(making, channel, _reduce_of(view, channel, region, factor), counted=tone.counted)
+        step = _reduce_of(view, channel, region, factor)
+        plane, histogram = reduced(making, channel, step, counted=tone.counted and not elsewhere)
         planes.append(plane)
         histograms += histogram
     made = {"tone": msgspec.to_builtins(tone), "of": [making.buffers[at].key for at in planes]}
+    if elsewhere:
+        histograms += histograms_of(making, view, facts)
+        made["counted"] = [making.buffers[at].key for at in histograms]
     toned = making.add(
         tone, (*planes, *histograms), tone_buffer(source, tone, is_colour(tone, count_of(channels)), made)
     )
@@ -81,7 +86,10 @@ class Making:
         self._stages: list[Stage] = []
 
     def add(self, step: Any, inputs: tuple[int, ...], *outputs: Buffer) -> int:
-        """Add a step and what it writes; return the index of the first of these buffers."""
+        """Add a step and what it writes, once; return the index of the first of these buffers."""
+        for stage in self._stages if outputs else ():
+            if tuple(self.buffers[at] for at in stage.outputs) == outputs:
+                return stage.outputs[0]
         first = len(self.buffers)
         self.buffers += outputs
         self._stages.append(Stage(step, inputs, tuple(range(first, len(self.buffers)))))
@@ -112,6 +120,20 @@ def reduced(making: Making, channel: Channel, step: Reduce, *, counted: bool) ->
         buffers.append(Buffer(key("histogram", making.source, where), count * BINS * 8, "u8", (count, BINS)))
     plane = making.add(step, inputs, *buffers)
     return plane, [plane + 1] if counted else []
+
+
+def histograms_of(making: Making, view: View, facts: Facts) -> tuple[int, ...]:
+    """Add the reductions of the whole planes that an overview needs as well; return their histograms."""
+    bare = View(view.frame)
+    overview = msgspec.structs.replace(
+        view, region=None, size=bare.size, exact=True, levels=bare.levels, levels_from="region", mid=None
+    )
+    found = []
+    recipe = picture_recipe(overview, facts, making.source)
+    for stage in recipe.stages:
+        if isinstance(stage.step, Reduce):
+            found.append(1 + making.add(stage.step, (), *(recipe.buffers[at] for at in stage.outputs)))
+    return tuple(found)
 
 
 def read(making: Making, channel: Channel) -> int:
@@ -192,6 +214,8 @@ def _fit(view: View, region: Region, cfa: str | None) -> tuple[tuple[int, int], 
         factor += factor % 2 if cfa and factor > 1 else 0
         if factor > FACTOR_MAX:
             raise ViewError("size", f"maxima are taken of at most {FACTOR_MAX} x {FACTOR_MAX} pixels")
+        if view.size.exact:
+            return (width, height), factor  # Enlarged a little: the spots stay.
         return (-(-region.width_px // factor), -(-region.height_px // factor)), factor
     factor = max(1, min(region.width_px // width, region.height_px // height, FACTOR_MAX))
     return (width, height), factor - factor % 2 if cfa and factor > 1 else factor
@@ -200,12 +224,16 @@ def _fit(view: View, region: Region, cfa: str | None) -> tuple[tuple[int, int], 
 def fit(view: View, region: Region) -> tuple[int, int]:
     """Compute the (width, height) in pixels, before turning: the largest in the view's box, aspect kept, not enlarged.
 
+    A size that is exact is the box itself.
+
     Raises  ViewError when the format cannot hold it.
     """
     across, down = _box(view, region)
     width, height = region.width_px, region.height_px
     scale = min(1.0, across / width, down / height)
     fitted = max(1, round(width * scale)), max(1, round(height * scale))
+    if view.size.exact:
+        fitted = across, down
     limit = FORMAT_SIDE_PX_MAX[view.format]
     if max(fitted) > limit:
         raise ViewError("size", f"{view.format} holds at most {limit} pixels a side; this would be {max(fitted)}")

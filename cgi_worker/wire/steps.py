@@ -106,6 +106,36 @@ class Tile(msgspec.Struct, frozen=True, tag="tile", tag_field="step", forbid_unk
     encode: Encode
 
 
+class TilePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Tiles of one level, as they differ from one another only by their place.
+
+    whole   a tile as large as the level: each of `places` (column, row) is made as the part of it that lies there.
+    planes  which inputs of the list's stage are this level's planes; none if they are cut out of the file.
+    """
+
+    level: int
+    places: tuple[tuple[int, int], ...]
+    whole: Tile
+    planes: tuple[int, ...] = ()
+
+
+class Tiles(msgspec.Struct, frozen=True, tag="tiles", tag_field="step", forbid_unknown_fields=True):
+    """File, or planes of several levels; histograms of the whole planes -> many encoded tiles, in this order.
+
+    histograms  which inputs they are.
+    Output      what a tone step says, as JSON, then the tiles, one after the other; what is final grows by one of
+                these at a time. A tile that nobody wants any more takes no bytes.
+    """
+
+    parts: tuple[TilePart, ...]
+    histograms: tuple[int, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many tiles."""
+        return sum(len(part.places) for part in self.parts)
+
+
 class Measure(msgspec.Struct, frozen=True, tag="measure", tag_field="step", forbid_unknown_fields=True):
     """File, or histograms -> the answer to a question: JSON, or the bytes of an export.
 
@@ -126,7 +156,7 @@ class Deliver(msgspec.Struct, frozen=True, tag="deliver", tag_field="step", forb
     head: str
 
 
-Step = Parse | Read | Reduce | Halve | Tone | Encode | Tile | Measure | Deliver
+Step = Parse | Read | Reduce | Halve | Tone | Encode | Tile | Tiles | Measure | Deliver
 
 
 class Buffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,7 +182,13 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def reads_file(stage: Stage) -> bool:
     """Tell whether a stage opens the frame itself."""
-    return stage.step.source == "file" if isinstance(stage.step, Tile) else not stage.inputs
+    match stage.step:
+        case Tile(source=kind):
+            return kind == "file"
+        case Tiles(parts):
+            return any(part.whole.source == "file" for part in parts)
+        case _:
+            return not stage.inputs
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

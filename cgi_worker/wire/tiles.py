@@ -13,15 +13,15 @@ from cgi_worker.wire.channels import Channel, channels_of
 from cgi_worker.wire.facts import Facts, Source
 from cgi_worker.wire.grammar import Read as ReadText
 from cgi_worker.wire.grammar import ViewError, in_range
-from cgi_worker.wire.recipe import Making, count_of, is_colour, key, picture_recipe, read, reduced, tone_of
+from cgi_worker.wire.recipe import Making, count_of, histograms_of, is_colour, key, read, reduced, tone_of
 from cgi_worker.wire.steps import Buffer, Encode, Halve, Recipe, Reduce, Tile, Tone
-from cgi_worker.wire.view import Region, View, view_from_pairs
+from cgi_worker.wire.view import AUTO_SIZE, Region, View, view_from_pairs
 
 TILE_PX: Final = 256
 LEVEL_MAX: Final = 31
 KEPT_LEVEL_MIN: Final = 3  # Below it a tile is made from the source faster than a level could be kept.
 TILES_MAX: Final = 48  # Of one todo list; descriptors and the packet's size bound it.
-NOT_OF_TILES: Final = ("region", "size", "exact")
+NOT_OF_TILES: Final = ("region", "size", "exact", "levels_from")
 
 
 class TileView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,21 +91,54 @@ def tiles_recipe(view: View, level: int, tiles: tuple[tuple[int, int], ...], *, 
     Raises  ViewError for a tile that there is not, and whatever else the frame cannot satisfy.
     """
     assert 1 <= len(tiles) <= TILES_MAX
-    view = msgspec.structs.replace(view, region=None, size=View("").size, exact=True)
+    view = whole_view(view)
     channels = channels_of(view, facts)
-    across, down = level_size(channels[0], level)
-    tone = tone_of(view, channels, (across, down))
     making = Making(source)
-    histograms = _histograms(making, view, facts) if tone.counted else ()
-    kind, planes = _sources(making, view, channels, level)
+    tone = tone_of(view, channels, level_size(channels[0], level))
+    histograms = histograms_of(making, view, facts) if tone.counted else ()
+    whole, planes = whole_level(making, view, channels, level)
     result = 0
-    for column, row in tiles:
-        window = _window(tone, (across, down), (column, row), level)
-        reduces = tuple(_part(view, channel, window, level) for channel in channels)
-        toned = msgspec.structs.replace(tone, width_px=window.width_px, height_px=window.height_px)
-        step = Tile(reduces, window, kind, toned, Encode(view.format, view.quality, view.subsampling))
+    for tile in tiles:
+        step = tile_at(whole, level, tile)
         result = making.add(step, (*planes, *histograms), _buffer(step, channels, source))
     return making.recipe(result)
+
+
+def whole_view(view: View) -> View:
+    """Take away from a view what tiles do not look at: equal ones have equal tiles."""
+    return msgspec.structs.replace(view, region=None, size=AUTO_SIZE, exact=True, levels_from="region")
+
+
+def whole_level(making: Making, view: View, channels: tuple[Channel, ...], level: int) -> tuple[Tile, tuple[int, ...]]:
+    """Describe a tile as large as a level, whose parts are the tiles, and add what makes the planes it is cut from.
+
+    Returns  the tile, and the indices of those planes; none if the tiles are cut out of the file.
+    """
+    across, down = level_size(channels[0], level)
+    tone = tone_of(view, channels, (across, down))
+    kind, planes = _sources(making, view, channels, level)
+    reduces = tuple(
+        Reduce(each.hdu, each.plane, _all_of(each), 1 << level, each.cfa, view.pool, parts=each.parts)
+        for each in channels
+    )
+    encode = Encode(view.format, view.quality, view.subsampling)
+    return Tile(reduces, Region(0, 0, across, down), kind, tone, encode), planes
+
+
+def tile_at(whole: Tile, level: int, tile: tuple[int, int]) -> Tile:
+    """Cut the tile at (column, row) out of a whole level.
+
+    Raises  ViewError if there is none.
+    """
+    window = _window(whole.tone, (whole.window.width_px, whole.window.height_px), tile, level)
+    tone = msgspec.structs.replace(whole.tone, width_px=window.width_px, height_px=window.height_px)
+    reduces = tuple(msgspec.structs.replace(each, region=_part(each.region, window, level)) for each in whole.reduce)
+    return Tile(reduces, window, whole.source, tone, whole.encode)
+
+
+def tile_bytes(width_px: int, height_px: int, colour: bool) -> int:
+    """Tell how many bytes an encoded tile may take: noise at quality 100 stays below 2 bytes a sample."""
+    return 2 * width_px * height_px * (3 if colour else 1) + 16_384
 
 
 def level_size(channel: Channel, level: int) -> tuple[int, int]:
@@ -124,27 +157,26 @@ def _sources(making: Making, view: View, channels: tuple[Channel, ...], level: i
 
 def _level(making: Making, channel: Channel, level: int) -> int:
     """Add the steps that make one level: the lowest kept one from the source, each other from the one before."""
-    hdu = channel.hdu
-    whole = Region(0, 0, hdu.width_px, hdu.height_px)
-    step = Reduce(hdu, channel.plane, whole, 1 << KEPT_LEVEL_MIN, channel.cfa, parts=channel.parts, counted=True)
+    step = Reduce(
+        channel.hdu,
+        channel.plane,
+        _all_of(channel),
+        1 << KEPT_LEVEL_MIN,
+        channel.cfa,
+        parts=channel.parts,
+        counted=True,
+    )
     plane, _ = reduced(making, channel, step, counted=False)
+    lowest = making.buffers[plane].key  # Each level is named by it: names within names would double with each.
     for higher in range(KEPT_LEVEL_MIN + 1, level + 1):
         count, rows, columns = making.buffers[plane].shape
+        if rows == columns == 1:
+            break  # Half of one pixel is that pixel.
         shape = (count, -(-rows // 2), -(-columns // 2))
-        where = {"of": making.buffers[plane].key, "level": higher}
+        where = {"of": lowest, "level": higher}
         buffer = Buffer(key("level", making.source, where), 4 * math.prod(shape), "f4", shape)
         plane = making.add(Halve(), (plane,), buffer)
     return plane
-
-
-def _histograms(making: Making, view: View, facts: Facts) -> tuple[int, ...]:
-    """Add the reductions of the whole planes that an overview needs as well; return their histograms."""
-    overview = picture_recipe(msgspec.structs.replace(view, levels=View("").levels, mid=None), facts, making.source)
-    found = []
-    for stage in overview.stages:
-        if isinstance(stage.step, Reduce):
-            found.append(1 + making.add(stage.step, (), *(overview.buffers[at] for at in stage.outputs)))
-    return tuple(found)
 
 
 def _window(tone: Tone, size: tuple[int, int], tile: tuple[int, int], level: int) -> Region:
@@ -155,8 +187,17 @@ def _window(tone: Tone, size: tuple[int, int], tile: tuple[int, int], level: int
     if left >= seen[0] or top >= seen[1]:
         counts = f"{-(-seen[0] // TILE_PX)} x {-(-seen[1] // TILE_PX)}"
         raise ViewError("y" if left < seen[0] else "x", f"level {level} has {counts} tiles")
-    right, bottom = min(left + TILE_PX, seen[0]), min(top + TILE_PX, seen[1])
-    # Undo the turn (clockwise), then the flips.
+    return as_stored(tone, size, (left, top, min(left + TILE_PX, seen[0]), min(top + TILE_PX, seen[1])))
+
+
+def as_stored(tone: Tone, size: tuple[int, int], box: tuple[int, int, int, int]) -> Region:
+    """Find where a part of a picture as it is seen lies in the source: undo the turn (clockwise), then the flips.
+
+    size  of the whole picture, width and height, as it is stored.
+    box   left, top, right, bottom, as it is seen; the last two are just outside of it.
+    """
+    across, down = size
+    left, top, right, bottom = box
     if tone.turn == 90:
         left, right, top, bottom = top, bottom, down - right, down - left
     elif tone.turn == 180:
@@ -170,17 +211,20 @@ def _window(tone: Tone, size: tuple[int, int], tile: tuple[int, int], level: int
     return Region(left, top, right - left, bottom - top)
 
 
-def _part(view: View, channel: Channel, window: Region, level: int) -> Reduce:
-    """Tell which part of the source one channel of a tile is made of."""
+def _all_of(channel: Channel) -> Region:
+    return Region(0, 0, channel.hdu.width_px, channel.hdu.height_px)
+
+
+def _part(whole: Region, window: Region, level: int) -> Region:
+    """Tell which part of the source a window of a level is made of."""
     left, top = window.x_px << level, window.y_px << level
-    right = min((window.x_px + window.width_px) << level, channel.hdu.width_px)
-    bottom = min((window.y_px + window.height_px) << level, channel.hdu.height_px)
-    region = Region(left, top, right - left, bottom - top)
-    return Reduce(channel.hdu, channel.plane, region, 1 << level, channel.cfa, view.pool, parts=channel.parts)
+    right = min((window.x_px + window.width_px) << level, whole.width_px)
+    bottom = min((window.y_px + window.height_px) << level, whole.height_px)
+    return Region(left, top, right - left, bottom - top)
 
 
 def _buffer(step: Tile, channels: tuple[Channel, ...], source: Source) -> Buffer:
-    samples = step.window.width_px * step.window.height_px * (3 if is_colour(step.tone, count_of(channels)) else 1)
+    size_bytes = tile_bytes(step.window.width_px, step.window.height_px, is_colour(step.tone, count_of(channels)))
     of = [[each.hdu.index, each.plane, msgspec.to_builtins(each.region), each.cfa, each.pool] for each in step.reduce]
     how = {
         "of": of,
@@ -188,7 +232,7 @@ def _buffer(step: Tile, channels: tuple[Channel, ...], source: Source) -> Buffer
         "tone": msgspec.to_builtins(step.tone),
         "encode": msgspec.to_builtins(step.encode),
     }
-    return Buffer(key("tile", source, how), 2 * samples + 16_384)
+    return Buffer(key("tile", source, how), size_bytes)
 
 
 _PLACE: Final[dict[str, ReadText]] = {

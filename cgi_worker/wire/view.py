@@ -38,7 +38,8 @@ Turn = Literal[0, 90, 180, 270]
 RowOrder = Literal["auto", "up", "down"]
 Pool = Literal["mean", "max"]
 Format = Literal["jpeg", "png", "webp", "avif"]
-Subsampling = Literal["auto", "444", "422", "420"]
+LevelsFrom = Literal["region", "plane"]
+Subsampling = Literal["auto", "444", "422", "420", "400", "bitonal"]
 
 
 class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,10 +52,14 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The box that the picture must fit, aspect kept and never enlarged; None leaves that side free."""
+    """The box that the picture must fit, aspect kept and never enlarged; None leaves that side free.
+
+    exact  True: the picture is as large as the box, whatever that does to its aspect, and enlarged if it must be.
+    """
 
     width_px: int | None = None
     height_px: int | None = None
+    exact: bool = False
 
 
 AUTO_SIZE: Final = Size(AUTO_SIDE_PX, AUTO_SIDE_PX)
@@ -107,6 +112,7 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hdu      None: the mosaic if the frame's HDUs make one, else the first that holds an image.
     rgb      three planes as red, green and blue, in place of hdu and plane.
     mid      None: from the histogram with auto levels and mtf, else 0.5.
+    levels_from  which pixels levels are found from, if they are not given: those of the region, or all of the plane.
     link     one black and one white for all channels of a colour picture.
     neutral  each channel's background is first brought to the same value; the channels are then linked.
     map      name of a colour map for pictures of one channel, "" for grey.
@@ -115,6 +121,7 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows     which way up the rows are stored, if the frame does not say; "auto": as the service is set up.
     turn     degrees clockwise, after the flip.
     exact    False: a coarse picture from some of the rows will do, if that is much sooner.
+    subsampling  of colour; "400" leaves it out of any format, "bitonal" leaves nothing but black and white.
     """
 
     frame: str
@@ -125,6 +132,7 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: Size = AUTO_SIZE
     pool: Pool = "mean"
     levels: Levels = AutoLevels()
+    levels_from: LevelsFrom = "region"
     mid: Mid | None = None
     stretch: Stretch = "mtf"
     power: float = 2.0
@@ -213,11 +221,12 @@ def _read_size(name: str, text: str) -> Size:
         return AUTO_SIZE
     if text == "max":
         return Size()
-    parts = text.split(",")
-    if len(parts) != 2 or parts == ["", ""]:
-        raise ViewError(name, "must be w, or ,h or w,h or max or auto")
+    exact = text.endswith("!")
+    parts = text.removesuffix("!").split(",")
+    if len(parts) != 2 or parts == ["", ""] or (exact and "" in parts):
+        raise ViewError(name, "must be w, or ,h or w,h or w,h! or max or auto")
     width, height = (whole(name, part, 1, SIDE_PX_MAX) if part else None for part in parts)
-    return Size(width, height)
+    return Size(width, height, exact)
 
 
 def _read_levels(name: str, text: str) -> Levels:
@@ -271,7 +280,7 @@ def _size_text(size: Size) -> str:
         return "auto"
     if size == Size():
         return "max"
-    return f"{size.width_px or ''},{size.height_px or ''}"
+    return f"{size.width_px or ''},{size.height_px or ''}{'!' if size.exact else ''}"
 
 
 def _region_text(region: Region) -> str:
@@ -304,6 +313,7 @@ _READERS: Final[dict[str, tuple[str, Read]]] = {
     "pool": ("pool", one_of("mean", "max")),
     "levels": ("levels", _read_levels),
     "cut": ("levels", _read_cut),
+    "levels_from": ("levels_from", one_of("region", "plane")),
     "mid": ("mid", _read_mid),
     "stretch": ("stretch", one_of("linear", "sqrt", "log", "asinh", "power", "mtf")),
     "power": ("power", real_in(0.05, 20)),
@@ -321,14 +331,14 @@ _READERS: Final[dict[str, tuple[str, Read]]] = {
     "exact": ("exact", flag),
     "format": ("format", one_of("jpeg", "png", "webp", "avif")),
     "quality": ("quality", in_range(1, 100)),
-    "subsampling": ("subsampling", one_of("auto", "444", "422", "420")),
+    "subsampling": ("subsampling", one_of("auto", "444", "422", "420", "400", "bitonal")),
 }
 PARAMETERS: Final = tuple(_READERS)
 _THUMBNAIL: Final[dict[str, tuple[str, Read]]] = {"side": ("side", in_range(16, THUMBNAIL_SIDE_PX_MAX))}
 _WRITERS: Final[dict[str, Any]] = {
     **{field: _plain(field) for field in (
-        "plane", "pool", "stretch", "power", "link", "neutral", "invert", "map", "color", "rows", "flip", "turn",
-        "exact", "format", "quality", "subsampling",
+        "plane", "pool", "levels_from", "stretch", "power", "link", "neutral", "invert", "map", "color", "rows", "flip",
+        "turn", "exact", "format", "quality", "subsampling",
     )},
     **{field: _colour_of(field) for field in ("bad", "under", "over")},
     "hdu": lambda hdu: ("hdu", "mosaic" if hdu == MOSAIC else str(hdu)),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from imgd.core import steps
 from imgd.core.events import (
     DismissWorker,
     ForkWorker,
@@ -49,6 +50,7 @@ class Crew:
         segment = job.segments[stage.outputs[0]]
         facts = job.segments[stage.inputs[0]].facts if stage.inputs and stage.inputs[0] in job.segments else ""
         self._ledger.pool.grow(segment, event.used_bytes, facts)
+        steps.tell_progress(self._ledger, job, worker.given[0], segment)
         for reader in self._ledger.readers(segment):
             self._ledger.tell_growth(reader, segment)
 
@@ -67,12 +69,16 @@ class Crew:
             if buffer in job.segments and job.segments[buffer].producer == job.id
         ]  # The others existed already.
         assert all(segment.used_bytes <= used <= segment.capacity_bytes for segment, used in made)
-        worker.given = worker.given[1:]
+        number, worker.given = worker.given[0], worker.given[1:]
+        steps.tell_done(ledger, job, number, event)
         for segment, used in made:
             ledger.pool.finish(segment, used, event.facts)
             ledger.finished += 1
+            steps.tell_joined(ledger, job, segment)
             for reader in ledger.readers(segment):
                 ledger.tell_replied(reader, segment)
+        if worker.given:
+            steps.tell_start(ledger, job, worker.given[0])
         if not stage.outputs and job.waits:
             ledger.tell_delivered(job)
         self._may_be_free(worker)
@@ -164,6 +170,7 @@ class Crew:
                 ledger.pool.hold(ledger.pool.segments[loan.segment], worker.id)
             ledger.order_memory()
             ledger.order(GiveTodo(worker.id, job.id, job.recipe, stages, lent))
+            steps.tell_start(ledger, job, job.stages[0])
 
     def dismiss_the_idle(self) -> None:
         """Let workers go that have had nothing to do for too long."""

@@ -1,6 +1,7 @@
 """Events and commands of the core: facts in the past tense in, orders in the imperative out."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from cgi_worker.wire.steps import Recipe, Stage
 from imgd.model import Asker, Outcome
@@ -16,6 +17,7 @@ class Submitted:
 
     worker     the one process that may do it (a CGI that attached), None for any of ours.
     continues  the request behind it has had its turn with an earlier job: it goes before those that have not begun.
+    watched    its client is told of each step.
     """
 
     job: JobId
@@ -24,6 +26,7 @@ class Submitted:
     at_s: float
     worker: WorkerId | None = None
     continues: bool = False
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class StageDone:
     stage: int
     used_bytes: tuple[int, ...]
     facts: str
+    elapsed_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,22 @@ class TellEnd:
     facts: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TellStep:
+    """Tell a watched job's client how far a step of its recipe is.
+
+    cached  nothing was computed for it. joined: another job computes it.
+    """
+
+    job: JobId
+    stage: int
+    state: Literal["start", "progress", "end"]
+    cached: bool = False
+    joined: bool = False
+    used_bytes: int = 0
+    elapsed_ms: float = 0.0
+
+
 Command = (
     CreateSegment
     | PunchSegment
@@ -209,5 +229,6 @@ Command = (
     | KillWorker
     | DismissWorker
     | TellGrowth
+    | TellStep
     | TellEnd
 )

@@ -42,6 +42,8 @@ class Job:
     segments: dict[int, Segment] = field(default_factory=dict)
     worker: WorkerId | None = None
     overtaken: int = 0
+    watched: bool = False
+    joining: dict[int, int] = field(default_factory=dict)  # Stages that others do for it -> the buffer that tells.
 
     @property
     def result_key(self) -> str:

@@ -25,6 +25,7 @@ from imgd.core.jobs import Job, Phase, Survey, Worker, survey
 from imgd.core.ledger import Ledger, Limits
 from imgd.core.pool import Pool, Segment, State, capacity_for
 from imgd.core.queue import Queue
+from imgd.core.steps import tell_shares
 from imgd.model import Crashed, Refused, Superseded
 
 __all__ = ["Limits", "Scheduler", "SchedulerStatistics"]
@@ -105,6 +106,7 @@ class Scheduler:
                 crew.joined(event)
             case StageGrew():
                 crew.grew(event)
+                return self._ledger.take_commands()  # Nothing is free, or wanted, that was not so before.
             case StageDone():
                 crew.done(event)
             case StageFailed():
@@ -173,6 +175,7 @@ class Scheduler:
         ledger.totals["submitted"] += 1
         self._order += 1
         job = Job(event.job, event.recipe, event.asker, event.at_s, event.worker, self._order, event.continues)
+        job.watched = event.watched
         self._supersede(job)
         self.jobs[job.id] = job
         if event.worker is not None and event.worker not in self.workers:
@@ -234,6 +237,7 @@ class Scheduler:
         self.queue.discard(job)
         job.phase = Phase.DONE
         segment = self._borrow(job, need)[job.recipe.result]
+        tell_shares(ledger, job, need)
         if segment.state is State.READY:
             ledger.totals["cached"] += 1
             ledger.tell_replied(job, segment)
@@ -260,6 +264,7 @@ class Scheduler:
         job.stages, job.phase = need.stages, Phase.ADMITTED
         self._ledger.places[job.id] = job
         self.queue.serve(job)
+        tell_shares(self._ledger, job, need)
         for other in self.queue.with_result({segment.key for segment in made}):
             self._join(other, survey(other, self.pool))
         return True

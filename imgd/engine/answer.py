@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from cgi_worker.wire.facts import Facts, Source
+
 
 @dataclass(frozen=True, slots=True)
 class Qualified:
@@ -11,6 +13,14 @@ class Qualified:
 
     etag: str  # Strong validator from the key, with its quotation marks.
     media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a frame is at present, and what it holds."""
+
+    source: Source
+    facts: Facts
 
 
 class Answer(Protocol):
@@ -23,6 +33,10 @@ class Answer(Protocol):
     @property
     def media_type(self) -> str:
         """Media type of the bytes."""
+
+    @property
+    def source(self) -> Source:
+        """Identity of the frame that they are made from."""
 
     @property
     def facts(self) -> str:

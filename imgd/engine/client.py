@@ -1,7 +1,7 @@
 """A client's side of one job: submit it, hear how it goes, read its result while it grows, give it back."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from cgi_worker.wire.steps import Recipe
-from imgd.core.events import JobId, Released, Submitted, TellEnd, TellGrowth, Withdrawn, WorkerId
+from imgd.core.events import JobId, Released, Submitted, TellEnd, TellGrowth, TellStep, Withdrawn, WorkerId
 from imgd.engine.supervise import Errand, Floor
 from imgd.errors import Busy, WorkerLost
 from imgd.model import Asker, OpenSource, Outcome, Replied
@@ -24,8 +24,11 @@ class Client:
 
     def __init__(self, floor: Floor, job: JobId) -> None:
         self.job = job
+        self.since_s = trio.current_time()
         self.outcome: Outcome | None = None
         self.facts = ""
+        self.marks: list[int] = []  # Bytes that were final each time that something was; for results of many items.
+        self.steps: list[TellStep] = []  # As they were told; who reads them takes them out.
         self._floor = floor
         self._segment = -1
         self._used_bytes = 0
@@ -41,16 +44,33 @@ class Client:
         """Bytes of the result, once all of them are there."""
         return self._used_bytes if isinstance(self.outcome, Replied) else None
 
-    def hear(self, news: TellGrowth | TellEnd) -> None:
+    def hear(self, news: TellGrowth | TellStep | TellEnd) -> None:
         """Note what the core tells; called by the supervise loop."""
         match news:
             case TellGrowth(_, segment, used_bytes, facts):
                 self._segment, self._used_bytes, self.facts = segment, used_bytes, facts
+                self.marks.append(used_bytes)
+            case TellStep():
+                self.steps.append(news)
             case TellEnd(_, outcome, segment, used_bytes, facts):
                 self.outcome = outcome
                 if isinstance(outcome, Replied):
                     self._segment, self._used_bytes, self.facts = segment, used_bytes, facts
         self._news.set()
+
+    async def news(self) -> None:
+        """Wait until something is told that was not told before the last call; return at once after the end."""
+        if self.outcome is None:
+            await self._next_news()
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Copy out a part of the result that is final."""
+        assert self._segment >= 0 and stop <= self._used_bytes
+        return self._floor.segments.read(self._segment, start, stop)
+
+    def drop(self, items: Collection[int]) -> None:
+        """Say that some items of the last step are not wanted any more."""
+        self._floor.drop(self.job, items)
 
     async def begun(self) -> Outcome | None:
         """Wait until the first bytes may be read, or the end; return the outcome if it has ended."""
@@ -100,11 +120,13 @@ class Terms:
     sink_fd    where a last step writes the result to.
     worker     the CGI that works for itself.
     continues  an earlier job of the same request has had its turn.
+    watched    each step is told.
     """
 
     sink_fd: int = -1
     worker: WorkerId | None = None
     continues: bool = False
+    watched: bool = False
 
 
 PLAIN: Final = Terms()
@@ -133,7 +155,8 @@ async def open_job(
             errand.sink_fd = os.dup(terms.sink_fd) if terms.sink_fd >= 0 else -1
         except OSError as error:
             raise Busy("too many files are open", DESCRIPTORS_RETRY_S) from error
-        floor.inbox.put(Submitted(client.job, recipe, asker, trio.current_time(), terms.worker, terms.continues))
+        at_s = trio.current_time()
+        floor.inbox.put(Submitted(client.job, recipe, asker, at_s, terms.worker, terms.continues, terms.watched))
         yield client
     finally:
         floor.inbox.put(Withdrawn(client.job))

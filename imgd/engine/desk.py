@@ -8,10 +8,11 @@ from typing import Final
 
 import trio
 
-from cgi_worker.wire.packets import Bye, Detached, Done, Failed, FromWorker, Hello, Progress, Todo, WireError
+from cgi_worker.wire.packets import Bye, Detached, Done, Drop, Failed, FromWorker, Hello, Progress, Todo, WireError
 from cgi_worker.wire.talk import Talk
 from imgd import model
 from imgd.core.events import Event, SegmentDetached, StageDone, StageFailed, StageGrew, WorkerId
+from imgd.engine.seqpacket import AT_ONCE_MAX
 from imgd.engine.workers import NoWorker, WorkerLink
 from imgd.model import Crashed, Outcome, Stopped, TimedOut
 
@@ -41,8 +42,10 @@ class Desk:
         self._limit_s = limit_s
         self._limit = trio.CancelScope()
         self._talk = Talk()
+        self._heard = 0
         self._link: WorkerLink | None = None
         self._early: Order | None = None  # Given before the worker was there, or, for nothing, after it was gone.
+        self._early_drop: tuple[int, ...] = ()  # What was told of it before it was sent.
 
     def give(self, order: Order) -> None:
         """Send a todo list, now or as soon as the worker exists; its limit begins now."""
@@ -52,6 +55,14 @@ class Desk:
             self._early = order
         else:
             self._send(self._link, order)
+
+    def drop(self, items: tuple[int, ...]) -> None:
+        """Tell the worker which items of its todo list nobody wants any more."""
+        todo = self._talk.todo
+        if self._early is not None:
+            self._early_drop = items
+        elif self._link is not None and todo is not None:
+            self._link.send(Drop(todo.todo, items))
 
     def dismiss(self) -> None:
         """Tell the idle worker to exit."""
@@ -83,11 +94,16 @@ class Desk:
     async def _follow(self, link: WorkerLink) -> Outcome:
         if self._early is not None:
             self._send(link, self._early)
+            if self._early_drop:
+                link.send(Drop(self._early.todo.todo, self._early_drop))
             self._early = None
         try:
             while (message := await link.receive()) is not None:
                 self._talk.hear(message)
                 self._tell(message)
+                self._heard += 1
+                if self._heard % AT_ONCE_MAX == 0:
+                    await trio.lowlevel.checkpoint()
         except WireError as error:
             log.warning("worker %d (pid %d) broke the protocol: %s", self._worker, link.pid, error)
             return Crashed()
@@ -120,8 +136,8 @@ def event_of(worker: WorkerId, message: FromWorker) -> Event | None:
     match message:
         case Progress(_, stage, used_bytes):
             return StageGrew(worker, stage, used_bytes)
-        case Done(_, stage, used_bytes, facts, _):
-            return StageDone(worker, stage, used_bytes, facts)
+        case Done(_, stage, used_bytes, facts, elapsed_ms):
+            return StageDone(worker, stage, used_bytes, facts, elapsed_ms)
         case Failed(_, _, code, text):
             return StageFailed(worker, model.Failed(code, text))
         case Detached(_, segment):

@@ -60,6 +60,9 @@ class Guest:
         if not seqpacket.send(self._socket, order.todo, order.descriptors):
             self.scope.cancel()
 
+    def drop(self, items: tuple[int, ...]) -> None:
+        """Do nothing: a guest makes no tiles."""
+
     def dismiss(self) -> None:
         """Do nothing: a guest leaves when it has its answer."""
 
@@ -100,6 +103,7 @@ class Guest:
                 if isinstance(message, Ask):
                     raise WireError("a second question")
                 self._talk.hear(message)
+                await trio.lowlevel.checkpoint()  # Whatever it says, others have their turn.
                 if (event := event_of(self.worker, message)) is not None:
                     self._floor.inbox.put(event)
                 if self._talk.todo is None:

@@ -25,6 +25,12 @@ class Inbox(Generic[T]):
         self._items.append(item)
         self._filled.set()
 
+    def drain(self) -> list[T]:
+        """Take all that waits."""
+        taken = list(self._items)
+        self._items.clear()
+        return taken
+
     async def take(self) -> T:
         """Take the oldest item.
 

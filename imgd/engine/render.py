@@ -1,11 +1,9 @@
 """Render: the one facade that the web calls. From a view to bytes, whatever it takes in between."""
 
-import hashlib
 import itertools
 import resource
-import signal
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -16,41 +14,37 @@ import trio
 from cgi_worker.wire.facts import Facts, Source, decode_facts
 from cgi_worker.wire.recipe import delivered
 from cgi_worker.wire.steps import Recipe
-from cgi_worker.wire.tiles import TileView
+from cgi_worker.wire.tiles import TileView, ViewportView
 from cgi_worker.wire.view import View
 from cgi_worker.wire.wanted import Wanted, media_type_of
 from imgd.config import Settings
-from imgd.core.events import Event
-from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, plan_answer, plan_parse
+from imgd.core.events import Event, TellStep
+from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, check_tile, plan_answer, plan_parse
 from imgd.core.scheduler import Limits, Scheduler
 from imgd.core.story import Story
-from imgd.engine.answer import Qualified
+from imgd.engine.answer import Known, Qualified
+from imgd.engine.carrying import Carrying, Order, etag_of
 from imgd.engine.client import Client, Terms, open_job
 from imgd.engine.forge import Forge
 from imgd.engine.inbox import Inbox
 from imgd.engine.segments import Segments
 from imgd.engine.supervise import EVENTS_MAX, Floor, supervise
+from imgd.engine.tile_desk import Asking, Look, MadeTile, TileDesk, look_of
+from imgd.engine.tile_store import RenderedTile
+from imgd.engine.trying import succeeds, tries
 from imgd.engine.workers import TemplateSettings
-from imgd.errors import BadFrame, BrokeOff, Busy, Gone, NotYours, PlanTooBig, WorkerLost, WorkerTimedOut
+from imgd.errors import Rewritten, WorkerLost
 from imgd.model import (
     Asker,
-    Crashed,
-    Failed,
     OpenSource,
-    Outcome,
-    Refused,
-    Replied,
     Resolve,
-    Stopped,
-    Superseded,
-    TimedOut,
 )
+from imgd.running import NO_LIMITS, RunLimits
 
-TEMPLATE_RETRY_S: Final = 5.0
 DESCRIPTORS_A_CONNECTION: Final = 4  # Itself, and what its request holds.
 DESCRIPTORS_ELSE: Final = 256  # Workers, errands, roots, libraries.
+LOOKS_MAX: Final = 64  # Looks at frames whose plan was checked: their tiles are asked for one by one.
 SEGMENTS_MIN: Final = 32  # A plan has five; with fewer than this nothing would be kept.
-TRIES_MAX: Final = 4  # A frame that changes under the worker, or a lost template, is tried again; then it is told.
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +85,7 @@ class Rendered:
 
     etag: str
     media_type: str
+    source: Source
     client: Client
 
     @property
@@ -111,39 +106,36 @@ class Rendered:
 class Engine:
     """The running engine. Made by `open_engine`."""
 
-    def __init__(self, settings: Settings, resolve: Resolve, floor: Floor, forge: Forge) -> None:
+    def __init__(self, settings: Settings, resolve: Resolve, floor: Floor, forge: Forge, *, tiles: TileDesk) -> None:
+        self.floor: Final = floor
+        self.forge: Final = forge
+        self.tiles: Final = tiles
         self._resolve = resolve
-        self._floor = floor
-        self._forge = forge
         self._limits = PlanLimits(settings.budget_bytes, settings.pixels_max)
         self._facts: OrderedDict[Source, Facts] = OrderedDict()
         self._facts_max = settings.facts_max
         self._rows = settings.rows
         self._salts = itertools.count(1)
-
-    @property
-    def floor(self) -> Floor:
-        """What the supervise loop works with, for those who offer workers of their own."""
-        return self._floor
+        self._looks: OrderedDict[tuple[View, Source], Look] = OrderedDict()
 
     def renew_workers(self) -> None:
         """Have new workers, who may read what the roots are now; what the present ones do is done again."""
-        self._forge.renew()
+        self.forge.renew()
 
     def ready(self) -> str:
         """Empty when pictures can be made, else why not."""
-        return self._forge.state
+        return self.forge.state
 
     def statistics(self) -> EngineStatistics:
         """Sum up the engine."""
-        pool = self._floor.core.pool.statistics()
-        core = self._floor.core.statistics()
-        forge = self._forge.statistics()
+        pool = self.floor.core.pool.statistics()
+        core = self.floor.core.statistics()
+        forge = self.forge.statistics()
         return EngineStatistics(
             budget_bytes=pool.budget_bytes, free_bytes=pool.free_bytes, reserved_bytes=pool.reserved_bytes,
             leased_bytes=pool.leased_bytes, idle_bytes=pool.idle_bytes, spare_bytes=pool.spare_bytes,
-            kernel_bytes=self._floor.segments.kernel_bytes(), segments=pool.segments,
-            jobs=len(self._floor.core.jobs), jobs_waiting=core.jobs_waiting, jobs_admitted=core.jobs_admitted,
+            kernel_bytes=self.floor.segments.kernel_bytes(), segments=pool.segments,
+            jobs=len(self.floor.core.jobs), jobs_waiting=core.jobs_waiting, jobs_admitted=core.jobs_admitted,
             jobs_reading=core.jobs_reading, workers=core.workers, workers_busy=core.workers_busy,
             workers_alive=forge.workers_alive, template_pid=forge.template_pid, facts_kept=len(self._facts),
             submitted_total=core.submitted_total, joined_total=core.joined_total, cached_total=core.cached_total,
@@ -157,33 +149,60 @@ class Engine:
 
         Raises  ImgdError.
         """
-        for last in _tries():
+        for last in tries():
             async with self._resolve(wanted.frame) as found:
                 facts = await self._learn(found, asker, last)
                 if facts is not None:
-                    return Qualified(etag_of(self._plan(wanted, facts, found)), media_type_of(wanted))
+                    return Qualified(self._etag_of(wanted, facts, found), media_type_of(wanted))
         raise AssertionError("the last try raises or returns")
 
+    async def look(self, frame: str, asker: Asker) -> Known:
+        """Find out what a frame is at present, and what it holds; it is parsed if that is not known.
+
+        Raises  ImgdError.
+        """
+        for last in tries():
+            async with self._resolve(frame) as found:
+                facts = await self._learn(found, asker, last)
+                if facts is not None:
+                    return Known(found.source, facts)
+        raise AssertionError("the last try raises or returns")
+
+    def kept_tile(self, etag: str) -> bytes | None:
+        """Find an encoded tile that was made before, by its etag, if it is still kept."""
+        tile = self.tiles.store.find(etag)
+        return None if tile is None else tile.body
+
     @asynccontextmanager
-    async def render(self, wanted: Wanted, asker: Asker) -> AsyncIterator[Rendered]:
+    async def render(self, wanted: Wanted, asker: Asker) -> AsyncIterator[Rendered | RenderedTile]:
         """Make a picture, or the answer to a question, or find it; the bytes can be read inside the `with`.
 
         Raises  ImgdError before the first byte is there; after it, reading raises.
         Cancelled, or left early: the job is withdrawn; its worker is killed unless others wait for what it makes.
         """
         async with AsyncExitStack() as stack:
-            for last in _tries():
+            for last in tries():
                 found = await stack.enter_async_context(self._resolve(wanted.frame))
                 begun = found.source not in self._facts  # By the parse that comes first.
                 facts = await self._learn(found, asker, last)
                 if facts is None:
                     await stack.aclose()
                     continue
-                recipe = self._plan(wanted, facts, found)
-                job = open_job(self._floor, recipe, asker, found, terms=Terms(continues=begun))
+                if isinstance(wanted, TileView):
+                    try:
+                        tile = await self._tile(wanted, facts, found, asker, begun=begun)
+                    except Rewritten:
+                        if last:
+                            raise
+                        await stack.aclose()
+                        continue
+                    yield tile
+                    return
+                recipe = self.plan(wanted, facts, found)
+                job = open_job(self.floor, recipe, asker, found, terms=Terms(continues=begun))
                 client = await stack.enter_async_context(job)
-                if await self._succeeds(client, last):
-                    yield Rendered(etag_of(recipe), media_type_of(wanted), client)
+                if await succeeds(client, self.forge, last):
+                    yield Rendered(etag_of(recipe), media_type_of(wanted), found.source, client)
                     return
                 await stack.aclose()
 
@@ -194,12 +213,12 @@ class Engine:
         Raises  as `render`.
         """
         async with AsyncExitStack() as stack:
-            for last in _tries():
+            for last in tries():
                 found = await stack.enter_async_context(self._resolve(frame))
                 recipe = plan_parse(found.source, self._limits, HEADER_RESULT)
-                client = await stack.enter_async_context(open_job(self._floor, recipe, asker, found))
-                if await self._succeeds(client, last):
-                    yield Rendered(etag_of(recipe), "application/json", client)
+                client = await stack.enter_async_context(open_job(self.floor, recipe, asker, found))
+                if await succeeds(client, self.forge, last):
+                    yield Rendered(etag_of(recipe), "application/json", found.source, client)
                     return
                 await stack.aclose()
 
@@ -209,36 +228,120 @@ class Engine:
         Raises  ImgdError; once the worker has begun to write, what was written stays written.
         Cancelled  as `render`.
         """
-        for last in _tries():
+        for last in tries():
             async with self._resolve(view.frame) as found:
                 facts = await self._learn(found, asker, last)
                 if facts is None:
                     continue
-                recipe = delivered(self._plan(view, facts, found), head)
-                async with open_job(self._floor, recipe, asker, found, terms=terms) as client:
-                    if await self._succeeds(client, last, whole=True):
+                recipe = delivered(self.plan(view, facts, found), head)
+                async with open_job(self.floor, recipe, asker, found, terms=terms) as client:
+                    if await succeeds(client, self.forge, last, whole=True):
                         return
 
-    def _plan(self, wanted: Wanted, facts: Facts, found: OpenSource) -> Recipe:
+    @asynccontextmanager
+    async def carry_out(
+        self, wanted: Wanted | ViewportView, asker: Asker, limits: RunLimits = NO_LIMITS, have: Collection[str] = ()
+    ) -> AsyncIterator[Carrying]:
+        """Make a picture, answers or tiles, and tell of each step; leaving the `with` withdraws.
+
+        have  etags of results that are not wanted.
+
+        Raises  ImgdError on entry, if there is no such frame.
+        """
+        async with self._resolve(wanted.frame) as found:
+            carrying = Carrying(self, Order(wanted, asker, limits, have), found)
+            try:
+                yield carrying
+            finally:
+                await carrying.close()
+
+    def known(self, source: Source) -> Facts | None:
+        """Tell the facts of a frame, if they are remembered."""
+        facts = self._facts.get(source)
+        if facts is not None:
+            self._facts.move_to_end(source)
+        return facts
+
+    async def learn(self, found: OpenSource, asker: Asker, told: Callable[[TellStep], None]) -> Facts:
+        """Find out what a frame holds.
+
+        Raises  ImgdError.
+        """
+        for last in tries():
+            facts = await self._learn(found, asker, last, told=told)
+            if facts is not None:
+                return facts
+        raise AssertionError("the last try raises or returns")
+
+    def plan(self, wanted: Wanted, facts: Facts, found: OpenSource) -> Recipe:
+        """Plan an answer.
+
+        Raises  ImgdError.
+        """
         match wanted:
-            case View(rows="auto"):
-                wanted = msgspec.structs.replace(wanted, rows=self._rows)
-            case TileView(view=View(rows="auto") as view):
-                wanted = msgspec.structs.replace(wanted, view=msgspec.structs.replace(view, rows=self._rows))
+            case View():
+                wanted = self._settled(wanted)
+            case TileView(view):
+                wanted = msgspec.structs.replace(wanted, view=self._settled(view))
         return plan_answer(wanted, facts, found.source, self._limits)
 
-    async def _learn(self, found: OpenSource, asker: Asker, last: bool) -> Facts | None:
+    def look_at(self, wanted: ViewportView | TileView, facts: Facts, found: OpenSource) -> Look:
+        """Take a view for what its tiles have in common; it is remembered for as long as it is asked for.
+
+        Raises  ImgdError.
+        """
+        name = (wanted.view, found.source)
+        look = self._looks.get(name)
+        if look is None:
+            view = self._settled(wanted.view)
+            plan_answer(TileView(view, 0, 0, 0), facts, found.source, self._limits)  # It raises what is wrong with it.
+            look = self._looks[name] = look_of(view, facts, found.source)
+            while len(self._looks) > LOOKS_MAX:
+                self._looks.popitem(last=False)
+        self._looks.move_to_end(name)
+        return look
+
+    def _settled(self, view: View) -> View:
+        return msgspec.structs.replace(view, rows=self._rows) if view.rows == "auto" else view
+
+    def _etag_of(self, wanted: Wanted, facts: Facts, found: OpenSource) -> str:
+        if isinstance(wanted, TileView):
+            return self.look_at(wanted, facts, found).etag(check_tile(wanted, facts))
+        return etag_of(self.plan(wanted, facts, found))
+
+    async def _tile(
+        self, wanted: TileView, facts: Facts, found: OpenSource, asker: Asker, *, begun: bool
+    ) -> RenderedTile:
+        """Have one tile made, together with others that are asked for now."""
+        look, place = self.look_at(wanted, facts, found), check_tile(wanted, facts)
+        asking = Asking(look, asker, found.path_fd, continues=begun)
+        try:
+            self.tiles.ask(asking, (place,), alone=True)
+            while news := await asking.more():
+                for each in news:
+                    if isinstance(each, MadeTile):
+                        return RenderedTile(each.etag, media_type_of(wanted), found.source, each.tile)
+        finally:
+            self.tiles.leave(asking)
+        raise AssertionError("the desk gives or raises")
+
+    async def _learn(
+        self, found: OpenSource, asker: Asker, last: bool, *, told: Callable[[TellStep], None] | None = None
+    ) -> Facts | None:
         """Tell what a frame holds, from memory or from a parse; None if it is worth another try."""
-        facts = self._facts.get(found.source)
+        facts = self.known(found.source)
         if facts is not None:
-            self._facts.move_to_end(found.source)
             return facts
         # Facts that are unreadable stay under their key: a second parse goes under one that is never used again.
         for source in (found.source, msgspec.structs.replace(found.source, salt=-next(self._salts))):
             recipe = plan_parse(source, self._limits, FACTS_RESULT)
-            async with open_job(self._floor, recipe, asker, found) as client:
-                if not await self._succeeds(client, last, whole=True):
+            terms = Terms(watched=told is not None)
+            async with open_job(self.floor, recipe, asker, found, terms=terms) as client:
+                if not await succeeds(client, self.forge, last, whole=True):
                     return None
+                if told is not None:
+                    for step in client.steps:
+                        told(step)
                 with suppress(msgspec.MsgspecError, RecursionError):
                     facts = decode_facts(client.whole())
                     break
@@ -249,66 +352,6 @@ class Engine:
             while len(self._facts) > self._facts_max:
                 self._facts.popitem(last=False)
         return facts
-
-    async def _succeeds(self, client: Client, last: bool, whole: bool = False) -> bool:
-        """Wait for a job's first bytes, or its end; False if it is worth another try.
-
-        Raises  ImgdError for an outcome that a further try would not change, and for any at the last try.
-        """
-        began_s = trio.current_time()
-        outcome = await client.ended() if whole else await client.begun()
-        match outcome:
-            case None | Replied():
-                return True
-            case _ if client.writing:
-                raise BrokeOff("the worker was lost while it was writing the answer")
-            case Stopped() | Failed(code="changed") if not last:
-                return False
-            case Crashed(signal=signal.SIGBUS) if not last:
-                return False  # The file was cut while it was being read.
-            case Crashed() if not last and await self._forge.lost_since(began_s):
-                return False
-            case Crashed() | TimedOut() | Stopped() if self._forge.state:
-                raise Busy(self._forge.state, TEMPLATE_RETRY_S)
-        raise_outcome(outcome)
-        return False
-
-
-def etag_of(recipe: Recipe) -> str:
-    """Derive the strong validator of a recipe's result from its key."""
-    return '"' + hashlib.sha256(recipe.buffers[recipe.result].key.encode()).hexdigest()[:32] + '"'
-
-
-def raise_outcome(outcome: Outcome) -> None:
-    """Raise what an outcome other than Replied means to the person who asked."""
-    match outcome:
-        case Failed("forbidden", text):
-            raise NotYours(text)
-        case Failed("too_big", text):
-            raise PlanTooBig(text)
-        case Failed("changed", _):
-            raise Busy("the frame is being rewritten; try again in a moment", 1.0)
-        case Failed(_, text):
-            raise BadFrame(text)
-        case TimedOut(limit_s):
-            raise WorkerTimedOut(f"it took longer than the limit of {limit_s:g} s, and was stopped")
-        case Crashed(signal=signal.SIGBUS):
-            raise Busy("the frame was cut short while it was being read; try again in a moment", 1.0)
-        case Crashed():
-            raise WorkerLost("the worker that was decoding this frame crashed; the frame may be broken")
-        case Superseded():
-            raise Gone("a newer view took its place")
-        case Refused(why, retry_after_s):
-            raise Busy(why, retry_after_s)
-        case Stopped():
-            raise Gone("it was stopped")
-        case Replied():
-            raise AssertionError("a reply is not an error")
-
-
-def _tries() -> list[bool]:
-    """Tell, for each try, whether it is the last."""
-    return [False] * (TRIES_MAX - 1) + [True]
 
 
 def _segments_max(settings: Settings) -> int:
@@ -334,12 +377,14 @@ async def open_engine(settings: Settings, resolve: Resolve, template: TemplateSe
     core = Scheduler(settings.budget_bytes, limits)
     story = Story(settings.story_max)
     floor = Floor(core, segments, story, inbox, forge.fork, settings.step_limit_s, settings.worker_threads)
+    tiles = TileDesk(floor, forge, settings.tile_cache_bytes)
     try:
         async with trio.open_nursery() as forging:
             forging.start_soon(forge.run)
             async with trio.open_nursery() as working:
                 working.start_soon(supervise, floor)
-                yield Engine(settings, resolve, floor, forge)
+                working.start_soon(tiles.run)
+                yield Engine(settings, resolve, floor, forge, tiles=tiles)
                 working.cancel_scope.cancel()
             forging.cancel_scope.cancel()
     finally:

@@ -5,10 +5,13 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
+from typing import Final
 
 import trio
 
 from cgi_worker.wire.packets import PACKET_BYTES_MAX, Message, WireError, encode
+
+AT_ONCE_MAX: Final = 32  # Packets that one task takes before others have their turn: a worker could send without end.
 
 
 def send(end: socket.socket, message: Message, descriptors: Sequence[int]) -> bool:
@@ -24,19 +27,22 @@ def send(end: socket.socket, message: Message, descriptors: Sequence[int]) -> bo
 
 
 async def receive(end: socket.socket) -> tuple[bytes, int] | None:
-    """Wait for one packet, with at most one descriptor (-1: none), now the caller's; None when the other end is closed.
+    """Take one packet, or wait for it; None when the other end is closed.
+
+    Returns  the packet, and the descriptor that came with it, now the caller's (-1: none).
 
     Raises  WireError for what is cut short or has more descriptors; those that came are closed.
     Cancelled  without losing a packet.
     """
     while True:
-        await trio.lowlevel.wait_readable(end)
         try:
             packet, ancillary, flags, _ = end.recvmsg(
                 PACKET_BYTES_MAX, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
             )
         except (BlockingIOError, ConnectionResetError):
-            continue  # Reset: something of ours was left unread; what was said before is still to be heard.
+            # Reset: something of ours was left unread; what was said before is still to be heard.
+            await trio.lowlevel.wait_readable(end)
+            continue
         found = array.array("i")
         for _level, _kind, data in ancillary:
             found.frombytes(data[: len(data) - len(data) % found.itemsize])

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
@@ -26,6 +26,7 @@ from imgd.core.events import (
     StageDone,
     TellEnd,
     TellGrowth,
+    TellStep,
     Ticked,
     WorkerEnded,
     WorkerId,
@@ -49,15 +50,17 @@ EVENTS_MAX: Final = 100_000  # Clients and workers together cannot have more on 
 class Errand:
     """What the shell keeps for a job: descriptors for its worker (its own copies), and where to tell its client.
 
-    tell     is called for each TellGrowth and for the one TellEnd.
-    writing  True from when a worker may be writing where the job delivers: it cannot be taken back, nor tried again.
+    tell      is called for each TellGrowth, TellStep, and for the one TellEnd.
+    writing   True from when a worker may be writing where the job delivers: it cannot be taken back, nor tried again.
+    unwanted  items of its last step that nobody wants any more.
     """
 
     source: str  # Source identity as JSON.
-    tell: Callable[[TellGrowth | TellEnd], None]
+    tell: Callable[[TellGrowth | TellStep | TellEnd], None]
     source_fd: int = -1
     sink_fd: int = -1
     writing: bool = False
+    unwanted: set[int] = field(default_factory=set)
 
     def note_writing(self) -> None:
         """Note that a worker has been told to write where the job delivers, and nothing else before."""
@@ -79,6 +82,9 @@ class AnyDesk(Protocol):
     def give(self, order: Order) -> None:
         """Send a todo list."""
 
+    def drop(self, items: tuple[int, ...]) -> None:
+        """Tell it which items of its todo list nobody wants any more."""
+
     def dismiss(self) -> None:
         """Tell it to exit."""
 
@@ -99,6 +105,14 @@ class Floor:
     jobs_submitted: int = 0
     leaving: set[JobId] = field(default_factory=set)
     _todos: int = 0
+
+    def drop(self, job: JobId, items: Collection[int]) -> None:
+        """Spare a job's worker some items of its last step, if it has not made them yet."""
+        errand = self.errands[job]
+        errand.unwanted.update(items)
+        known = self.core.jobs.get(job)
+        if known is not None and known.worker is not None and known.worker in self.desks:
+            self.desks[known.worker].drop(tuple(sorted(errand.unwanted)))
 
     def sweep(self) -> None:
         """Close what is kept for jobs whose client is gone and that the core has forgotten."""
@@ -137,7 +151,8 @@ class Floor:
         self._todos += 1
         source = errand.source if needs_source else ""
         threads = max(1, self.threads // self.core.demand)
-        todo = Todo(self._todos, command.stages, lent, source, needs_source, has_sink, threads)
+        unwanted = tuple(sorted(errand.unwanted))
+        todo = Todo(self._todos, command.stages, lent, source, needs_source, has_sink, threads, unwanted)
         return Order(todo, tuple(descriptors), _nothing if command.stages[0].outputs else errand.note_writing)
 
 
@@ -199,7 +214,7 @@ def _carry_out(floor: Floor, command: Command) -> None:
             floor.desks[worker].scope.cancel()
         case DismissWorker(worker):
             floor.desks[worker].dismiss()
-        case TellGrowth(job) | TellEnd(job):
+        case TellGrowth(job) | TellStep(job) | TellEnd(job):
             floor.errands[job].tell(command)
 
 

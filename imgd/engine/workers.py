@@ -21,6 +21,7 @@ from cgi_worker.wire.packets import (
     FROM_WORKER,
     VERSION,
     Bye,
+    Drop,
     Fork,
     Forked,
     FromTemplate,
@@ -117,7 +118,7 @@ class WorkerLink:
         self._socket = end
         self._how = how
 
-    def send(self, todo: Todo | Bye, descriptors: Sequence[int] = ()) -> None:
+    def send(self, todo: Todo | Drop | Bye, descriptors: Sequence[int] = ()) -> None:
         """Send without waiting. A worker that is gone, or that does not read, is killed: `receive` then says None."""
         if not seqpacket.send(self._socket, todo, descriptors):
             self.kill()

@@ -15,6 +15,7 @@ from imgd.access.roots import Roots
 from imgd.config import Settings
 from imgd.errors import BadRequest, ImgdError
 from imgd.web.describe import LISTING_PARAMETERS, PROBLEM, plain_paths, problem_responses, query_parameters
+from imgd.web.describe_tiles import tile_paths
 from imgd.web.metrics import Owner, metrics_text, registry_of
 from imgd.web.problems import MEDIA_TYPE, body_of, headers_of, problem_of, problem_of_status
 from imgd.web.query import read_known
@@ -163,7 +164,7 @@ def _describe_all(api: FastAPI, described_by_fastapi: Callable[[], dict[str, Any
     def describe() -> dict[str, Any]:
         if api.openapi_schema is None:
             document = described_by_fastapi()
-            document["paths"] = {**plain_paths(), **document["paths"]}
+            document["paths"] = {**plain_paths(), **tile_paths(), **document["paths"]}
             document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
             api.openapi_schema = document
         return api.openapi_schema

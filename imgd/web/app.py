@@ -1,33 +1,65 @@
 """The ASGI application: which part answers what."""
 
+from dataclasses import dataclass
+
 from imgd.access.roots import Roots
 from imgd.config import Settings
 from imgd.core.uids import Uids
 from imgd.events.log import Log
+from imgd.web.admin import Admin
 from imgd.web.api import Figures, make_api
+from imgd.web.dzi import DeepZoom
 from imgd.web.feeds import Feeds
 from imgd.web.gone import secured, until_gone
+from imgd.web.iiif import Iiif
 from imgd.web.images import BY_PATH, Images
 from imgd.web.live import Live
 from imgd.web.metrics import Owner
 from imgd.web.pages import load_pages, send_page
+from imgd.web.reply import Answers
+from imgd.web.run_answers import RunAnswers
+from imgd.web.runs import Runs
 from imgd.web.seam import App, Engine, Receive, Scope, Send
+from imgd.web.tile_cache import Addresses
+from imgd.web.tiles import Tiles, TileServer
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Who answers what."""
+
+    images: Images
+    tile_server: TileServer
+    tiles: dict[str, App]
+    live: Live
+    feeds: Feeds
+    runs: Runs
+    run_answers: RunAnswers
+    admin: Admin
+    api: App
 
 
 class WebApp:
-    """The application. It stores nothing but what its parts count."""
+    """The application. It stores nothing but what its parts count; `runs.serve` has to run beside it."""
 
-    def __init__(self, images: Images, live: Live, feeds: Feeds, api: App) -> None:
-        self._images = images
-        self._live = live
-        self._feeds = feeds
-        self._api = api
+    def __init__(self, parts: "_Parts", body_max: int) -> None:
+        self.runs = parts.runs
+        self._images = parts.images
+        self._tile_server = parts.tile_server
+        self._tiles = parts.tiles
+        self._live = parts.live
+        self._feeds = parts.feeds
+        self._run_answers = parts.run_answers
+        self._admin = parts.admin
+        self._api = parts.api
         self._pages = load_pages()
-        self._answer_until_gone = until_gone(self._answer)
+        self._answer_until_gone = until_gone(self._answer, body_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or serve one websocket."""
         match scope["type"]:
+            case "http" if (hit := self._tile_server.hit(scope)) is not None:
+                await self._tile_server.send_hit(hit, scope, send)
             case "http":
                 await self._answer_until_gone(scope, receive, secured(send))
             case "websocket" if scope["path"] == "/live":
@@ -48,10 +80,16 @@ class WebApp:
             await self._images.picture(scope, receive, send)
         elif path in BY_PATH:
             await self._images.by_path(scope, receive, send)
+        elif path == "/runs":
+            await self._run_answers.answer(scope, receive, send)
+        elif path == "/admin" or path.startswith("/admin/"):
+            await self._admin.answer(scope, receive, send)
         elif path == "/events":
             await self._feeds.answer(scope, receive, send)
         elif path.startswith("/frame/"):
             await self._images.header(scope, receive, send)
+        elif (tiles := self._tiles.get(path[1:].partition("/")[0])) is not None:
+            await tiles(scope, receive, send)
         elif (page := self._pages.get(path)) is not None:
             await send_page(page, scope, send)
         else:
@@ -73,16 +111,28 @@ def make_app(  # noqa: PLR0913  # One for each part.
 
     owners  further `statistics()` for /metrics, by the name they get there.
     """
-    images = Images(engine, sessions, settings.send_limit_s)
-    live = Live(sessions, log, settings)
+    answers = Answers(engine, settings.send_limit_s)
+    images = Images(answers, sessions)
+    addresses = Addresses(engine.kept_tile)
+    tile_server = TileServer(answers, addresses, settings.rows)
+    tiles: dict[str, App] = {
+        "tiles": Tiles(tile_server).answer,
+        "dzi": DeepZoom(tile_server).answer,
+        "iiif": Iiif(tile_server, settings.budget_bytes).answer,
+    }
+    runs = Runs(engine, roots, log, settings)
+    live = Live(sessions, runs, log, settings)
     feeds = Feeds(log, settings)
     live.tell_ends(images.end_session)
     all_owners: dict[str, Owner] = {
         "engine": engine.statistics,
         "sessions": sessions.statistics,
+        "live": runs.statistics,
         "events": log.statistics,
-        "web": lambda: images.counts,
+        "web": lambda: answers.counts,
+        "tiles": addresses.statistics,
         **(owners or {}),
     }
     api = make_api(settings, engine, roots, Figures(all_owners, lambda: log.down))
-    return WebApp(images, live, feeds, api)
+    parts = _Parts(images, tile_server, tiles, live, feeds, runs, RunAnswers(engine, settings), Admin(runs), api)
+    return WebApp(parts, settings.message_bytes)

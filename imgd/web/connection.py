@@ -17,15 +17,18 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import Response, StreamClosed
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BufferCompleteError, H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
-from hypercorn.protocol.ws_stream import FrameTooLargeError, WebsocketBuffer, WSStream
-from hypercorn.trio.task_group import TaskGroup
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WebsocketBuffer, WSStream
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import EventWrapper, WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState
+from hypercorn.typing import AppWrapper
+from hypercorn.typing import ConnectionState as SharedState
 from hypercorn.utils import parse_socket_addr
+from wsproto.connection import ConnectionState
 from wsproto.events import Message
+from wsproto.frame_protocol import CloseReason
 
 from imgd.web.idle import IdleTimer
+from imgd.web.together import Together, TogetherTasks
 
 PIECE_BYTES: Final = 65_536
 REFUSED_LEAVES_S: Final = 5.0
@@ -49,6 +52,7 @@ class Connection(TCPServer):
         self.idle_timer = IdleTimer(config.keep_alive_timeout, context.terminated, self._initiate_server_close)
         self.idle_task = cast(Any, self.idle_timer)
         self._life = trio.CancelScope()
+        self._together = Together(self._write)
 
     async def run(self) -> None:
         """Serve until either side ends it. Whatever the client began is cancelled by then."""
@@ -64,10 +68,10 @@ class Connection(TCPServer):
     async def _serve(self) -> None:
         client = parse_socket_addr(self._socket.family, self._socket.getpeername())
         server = parse_socket_addr(self._socket.family, self._socket.getsockname())
-        async with TaskGroup() as requests:
+        async with TogetherTasks(self._together) as requests:
             self._task_group = requests
             self.protocol = _Protocol(
-                self.app, self.config, self.context, requests, ConnectionState(self.state), False, client, server,
+                self.app, self.config, self.context, requests, SharedState(self.state), False, client, server,
                 self.protocol_send, connection=self,
             )  # fmt: skip
             await self.protocol.initiate()
@@ -103,14 +107,20 @@ class Connection(TCPServer):
     async def protocol_send(self, event: Event) -> None:
         """Carry out what the protocol wants of the connection."""
         if not isinstance(event, RawData):
+            await self._together.flush()
             await super().protocol_send(event)
             return
         if not event.data:
             return  # Hypercorn hands on what its protocols have to send, also when that is nothing.
+        if self._together.is_holding:
+            self._together.hold(event.data)
+        else:
+            await self._write(event.data)
+
+    async def _write(self, data: bytes) -> None:
         async with self.send_lock:
             try:
-                with trio.CancelScope(shield=True):  # Half a frame written would garble all that follows.
-                    await self._send(event.data)
+                await self._send(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
                 # Busy: the lock leaves one other, the end of the stream that is just being written.
                 await self.protocol.handle(Closed())
@@ -120,14 +130,16 @@ class Connection(TCPServer):
                 await self.protocol.handle(Closed())
 
     async def _send(self, data: bytes) -> None:
-        if len(data) <= PIECE_BYTES:
-            with trio.fail_after(self.send_limit_s):
-                await self.stream.send_all(data)
-            return
+        """Send all of it, whatever is cancelled meanwhile: half a frame written would garble all that follows.
+
+        Raises  TooSlowError when a piece of it makes no progress.
+        """
         view = memoryview(data)
         for start in range(0, len(view), PIECE_BYTES):
-            with trio.fail_after(self.send_limit_s):
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + self.send_limit_s) as limit:
                 await self.stream.send_all(view[start : start + PIECE_BYTES])
+            if limit.cancelled_caught:
+                raise trio.TooSlowError
 
     def abort(self) -> None:
         """Break the connection here and now; what waits in the kernel to be sent is thrown away."""
@@ -202,6 +214,7 @@ class _Http1(H11Protocol):
             )
         await super()._create_stream(request)
         if isinstance(self.stream, WSStream):
+            _tell_closings(self.stream)
             self.stream.buffer = _BoundedMessage(self.config.websocket_max_message_size, self._connection)
 
     async def stream_send(self, event: StreamEvent) -> None:
@@ -209,6 +222,21 @@ class _Http1(H11Protocol):
         if isinstance(event, Response) and event.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             self._connection.become_websocket()
         await super().stream_send(event)
+
+
+def _tell_closings(stream: WSStream) -> None:
+    """Tell the application of a websocket that was closed in order: hypercorn calls every end that is not ours 1006."""
+    put = stream.app_put
+
+    async def telling(message: Any) -> None:
+        if message["type"] == "websocket.disconnect" and stream.state == ASGIWebsocketState.CONNECTED:
+            is_orderly = stream.connection.state is not ConnectionState.OPEN
+            message = {**message, "code": CloseReason.NORMAL_CLOSURE.value if is_orderly else message["code"]}
+        assert put is not None, "a stream that has begun has an application"
+        await put(message)
+
+    if put is not None:
+        stream.app_put = telling
 
 
 class _Http2(H2Protocol):
@@ -240,6 +268,7 @@ class _Http2(H2Protocol):
         await super()._create_stream(request)
         stream = self.streams.get(request.stream_id)
         if isinstance(stream, WSStream):
+            _tell_closings(stream)
             stream.buffer = _BoundedMessage(self.config.websocket_max_message_size, self._connection)
 
 

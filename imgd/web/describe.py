@@ -16,10 +16,14 @@ PICTURE_PARAMETERS: Final[dict[str, tuple[str, str]]] = {
     "plane": ("integer", "Plane of a cube, from 0; axes beyond the second are counted on in C order."),
     "rgb": ("string", "`hdu:plane,hdu:plane,hdu:plane`: three planes of one size as red, green and blue."),
     "region": ("string", "`x,y,w,h` in source pixels, counted from 0 at the first pixel stored."),
-    "size": ("string", "`w,` or `,h` or `w,h`: the box to fit, never enlarged; `max`; `auto` (1200,1200)."),
+    "size": (
+        "string",
+        "`w,` or `,h` or `w,h`: the box to fit, never enlarged; `w,h!`: just so large; `max`; `auto` (1200,1200).",
+    ),
     "pool": ("string", "`mean`, or `max`: each pixel shows the highest of those that it stands for."),
     "levels": ("string", "`auto`, `zscale`, or `lo,hi`: quantiles 0..1 (six for R, G, B). Not together with `cut`."),
     "cut": ("string", "`lo,hi`: black and white in data units (six for R, G, B). Not together with `levels`."),
+    "levels_from": ("string", "Where levels that are not given come from: the `region`, or all of the `plane`."),
     "mid": ("string", "Midtone, 0.0001..0.9999 (three for R, G, B), or `auto`."),
     "stretch": ("string", "`linear`, `sqrt`, `log`, `asinh`, `power` or `mtf`."),
     "power": ("number", "Exponent of the stretch `power`, 0.05..20."),
@@ -37,7 +41,10 @@ PICTURE_PARAMETERS: Final[dict[str, tuple[str, str]]] = {
     "exact": ("string", "`0`: of a huge plane, a coarse picture from some of its rows will do."),
     "format": ("string", "`jpeg`, `png`, `webp` or `avif`."),
     "quality": ("integer", "1..100, for JPEG, WebP and AVIF."),
-    "subsampling": ("string", "`auto`, `444`, `422` or `420`: colour of JPEG and AVIF."),
+    "subsampling": (
+        "string",
+        "`auto`, `444`, `422` or `420`: colour of JPEG and AVIF. `400`: without colour; `bitonal`: black and white.",
+    ),
 }
 TILE_PARAMETERS: Final = {
     **{name: words for name, words in PICTURE_PARAMETERS.items() if name not in ("u", *NOT_OF_TILES)},
@@ -185,6 +192,7 @@ def plain_paths() -> Described:
             }
         },
         "/events": _events_path(),
+        "/runs": _runs_path(),
         "/live": {
             "get": {
                 "summary": "Websocket of a session",
@@ -193,6 +201,37 @@ def plain_paths() -> Described:
                 "responses": {"101": {"description": "Switching to the websocket."}},
             }
         },
+    }
+
+
+def _runs_path() -> Described:
+    view = {name: words for name, words in PICTURE_PARAMETERS.items() if name != "u"}
+    results = ("string", "Some of `facts`, `levels`, `histogram`, `picture`, with commas between.")
+    asked = {
+        "type": "object",
+        "required": ["view"],
+        "properties": {
+            "view": {"description": "Parameters of `/img` as an object, or as a query string."},
+            "results": {"type": "array", "items": {"enum": ["facts", "levels", "histogram", "picture"]}},
+            "viewport": {"type": "object", "description": "`level` and `box`: tiles take the picture's place."},
+        },
+    }
+    found = {
+        "type": "object",
+        "properties": {
+            "run": {"type": "string", "description": "The same for the same view of the same frame."},
+            "steps": {"type": "array", "items": {"type": "object"}, "description": "Each step, cached or not, its ms."},
+            "result": {"type": "object", "description": "The document that a session is told by `completed`."},
+        },
+    }
+    responses = {
+        "200": {"description": "What it came to.", "content": {"application/json": {"schema": found}}},
+        **problem_responses(*_ERRORS),
+    }
+    told = {"tags": ["pictures"], "responses": responses, "summary": "Run a view's plan, as a runner of `/live` does"}
+    return {
+        "get": {**told, "parameters": query_parameters({**view, "results": results})},
+        "post": {**told, "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}}},
     }
 
 

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import trio
 
+from imgd.web.problems import Headers
 from imgd.web.seam import App, Receive, Scope, Send
 
-SECURITY_HEADERS: Final = [
+SECURITY_HEADERS: Final[Headers] = [
     (
         b"content-security-policy",
         b"default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
@@ -18,14 +19,17 @@ SECURITY_HEADERS: Final = [
 ]
 
 
-def until_gone(app: App) -> App:
-    """Cancel the answering the moment the client is gone; request bodies are read and thrown away."""
+def until_gone(app: App, body_max: int) -> App:
+    """Cancel the answering the moment the client is gone.
+
+    body_max  bytes of a request's body; of a larger one this many and one more are kept, the rest is thrown away.
+    """
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        answering = _Answering(receive, send)
+        answering = _Answering(receive, send, body_max)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answering.watch, nursery.cancel_scope)
-            await app(scope, _nothing_to_receive, answering.send)
+            await app(scope, answering.receive, answering.send)
             nursery.cancel_scope.cancel()
 
     return guarded
@@ -38,10 +42,18 @@ class _Answering:
     cancelling it there would leave the connection neither closed nor ready for the next request.
     """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, body_max: int) -> None:
         self._receive = receive
         self._send = send
         self._whole = False
+        self._body_max = body_max
+        self._body = b""
+        self._asked = trio.Event()  # All of the request is there.
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        """Wait for the request's whole body."""
+        await self._asked.wait()
+        return {"type": "http.request", "body": self._body, "more_body": False}
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         """Pass a message on."""
@@ -51,23 +63,32 @@ class _Answering:
 
     async def watch(self, answering: trio.CancelScope) -> None:
         """Cancel when the client leaves before its answer is whole."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        while (message := await self._receive())["type"] != "http.disconnect":
+            if len(self._body) <= self._body_max and message.get("body"):
+                self._body = (self._body + message["body"])[: self._body_max + 1]
+            if not message.get("more_body", False):
+                self._asked.set()
         if not self._whole:
             answering.cancel()
 
 
-async def _nothing_to_receive() -> MutableMapping[str, Any]:
-    """Stand in for the request's body: none of our answers depends on one."""
-    return {"type": "http.request", "body": b"", "more_body": False}
+def merged(own: list[tuple[bytes, bytes]], headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Add those headers that are not there already."""
+    named = {name for name, _ in own}
+    return own + [header for header in headers if header[0] not in named]
+
+
+def with_headers(headers: list[tuple[bytes, bytes]], send: Send) -> Send:
+    """Add headers to an answer, but for those that it has already."""
+
+    async def adding(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": merged(list(message.get("headers", ())), headers)}
+        await send(message)
+
+    return adding
 
 
 def secured(send: Send) -> Send:
     """Add the security headers to an answer."""
-
-    async def adding(message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *SECURITY_HEADERS]}
-        await send(message)
-
-    return adding
+    return with_headers(SECURITY_HEADERS, send)

@@ -1,7 +1,9 @@
-"""`/live`: one websocket is one session. It says which views it wants and gets UIDs to load them by; it follows events.
+"""`/live`: one websocket is one session. It opens runners, and is told and shown what they do; it follows events; it
+gets UIDs to load views by.
 
-One task reads what the client says, another one writes: replies first, then events, batch by batch from wherever the
-client is. Nothing piles up for a client that takes nothing: its batches are not read from the log before.
+One task reads what the client says, another one writes: replies first, then what its runners say and show, then
+events, batch by batch from wherever the client is. Nothing piles up for a client that takes nothing: its batches are
+not read from the log before, and tiles are dropped for newer ones.
 """
 
 import itertools
@@ -9,6 +11,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +21,7 @@ import trio
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.view import View, view_from_pairs
 from imgd.config import Settings
+from imgd.core.sessions.messages import RunnerMessage, ViewText
 from imgd.core.uids import Uids, Wanted
 from imgd.errors import BadRequest, ImgdError, NotYours
 from imgd.events.event import Cursor, read_cursor
@@ -25,13 +29,15 @@ from imgd.events.feed import Feed, Message
 from imgd.events.filters import read_filters
 from imgd.events.log import Log
 from imgd.events.store import StoreDown
-from imgd.web.outbox import Outbox
+from imgd.query import read_pairs
+from imgd.web.connection import PIECE_BYTES
+from imgd.web.outbox import Item, Outbox
 from imgd.web.problems import body_of, headers_of, plain_text, problem_of
-from imgd.web.query import read_pairs
+from imgd.web.runs import Runs
 from imgd.web.seam import Receive, Scope, Send
 from imgd.web.telling import told, told_head, told_progress
+from imgd.web.together import Together, together_of
 
-VERSION: Final = 1
 RUNNER_MAX: Final = 64
 ID_MAX: Final = 2**53 - 1  # What a browser's number holds exactly.
 CLOSE_GOING_AWAY: Final = 1001
@@ -48,14 +54,13 @@ REPLIES_MAX: Final = 16  # That wait to be sent, of one session.
 SUBSCRIPTIONS_MAX: Final = 64  # Of one session.
 RULES_MAX: Final = 256  # Filters of all subscriptions of one session: each event is put to them all.
 STORE_AGAIN_S: Final = 1.0
+TOGETHER_BYTES: Final = 65_536  # Messages that are written in one go, to a client that takes them at once.
+AT_ONCE_S: Final = 0.25
+ABNORMAL: Final = 1006  # There was no closing: the connection broke.
 
 
 class _Message(msgspec.Struct, frozen=True, tag_field="op", forbid_unknown_fields=True):
     id: int
-
-
-class Hello(_Message, frozen=True, tag="hello"):
-    """Client: who is there? -> the session's name and the version spoken."""
 
 
 class Ping(_Message, frozen=True, tag="ping"):
@@ -69,7 +74,7 @@ class Src(_Message, frozen=True, tag="src"):
     runner  name of one open view of the client; a newer view of the same runner takes the place of the one being made.
     """
 
-    view: dict[str, str | int | float] | str
+    view: ViewText
     runner: str = ""
 
 
@@ -94,7 +99,7 @@ class _Peek(msgspec.Struct):
     id: Any = None
 
 
-_MESSAGES: Final = msgspec.json.Decoder(Hello | Ping | Src | Subscribe | Unsubscribe)
+_MESSAGES: Final = msgspec.json.Decoder(RunnerMessage | Ping | Src | Subscribe | Unsubscribe)
 _PEEK: Final = msgspec.json.Decoder(_Peek)
 
 
@@ -103,22 +108,41 @@ class _Session:
     """One websocket's life: its name, what it follows, what is to be said, and the code with which it will be closed.
 
     life  has a deadline while something is being sent: no scope of its own for each message, which costs more.
+    quick  the client took the last messages at once.
+    gone  the client has ended it; clean: with a closing.
     """
 
     name: str
     feed: Feed
     outbox: Outbox
     life: trio.CancelScope
+    together: Together
     code: int = CLOSE_TOO_SLOW  # The one end of which nobody else says why.
+    reason: str = ""
+    quick: bool = True
+    gone: bool = False
+    clean: bool = True
+
+    def hang_up(self, code: int, reason: str) -> None:
+        """Say what waits, then close."""
+        self.code, self.reason = code, reason
+        self.outbox.end()
+
+    def give_up(self) -> None:
+        """End it as one that takes nothing; at the latest when what is being sent has had its time."""
+        self.outbox.clear()
+        self.life.cancel()
 
 
 class Live:
     """Serve the websockets."""
 
-    def __init__(self, sessions: Uids, log: Log, settings: Settings) -> None:
+    def __init__(self, sessions: Uids, runs: Runs, log: Log, settings: Settings) -> None:
         self._sessions = sessions
+        self._runs = runs
         self._log = log
         self._message_bytes = settings.message_bytes
+        self._session_bytes = settings.session_bytes
         self._send_limit_s = settings.send_limit_s
         self._origins = frozenset(settings.origins)
         self._on_end: Callable[[str], None] = lambda _: None
@@ -136,7 +160,7 @@ class Live:
             session.life.cancel()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one websocket until either side ends it; its session and its UIDs end with it."""
+        """Serve one websocket until either side ends it; its session, its runners and its UIDs end with it."""
         await receive()  # websocket.connect
         name = f"ws{next(self._numbers)}"
         try:
@@ -145,54 +169,71 @@ class Live:
         except ImgdError as error:
             await _reject(scope, send, error)
             return
+        refused: ImgdError | None = None
         try:
-            code = await self._converse(name, receive, send)
-            if code:
-                with trio.move_on_after(self._send_limit_s):
-                    await send({"type": "websocket.close", "code": code, "reason": REASONS[code]})
+            self._runs.connect(name)
+            await self._converse(name, scope, receive, send)
+        except ImgdError as error:
+            refused = error
         finally:
-            del self._open[name]
             self._sessions.close(name)
             self._on_end(name)
+        if refused is not None:
+            await _reject(scope, send, refused)
 
-    async def _converse(self, name: str, receive: Receive, send: Send) -> int:
-        """Read and write until either side ends it; return the code to close with, 0 if the client is gone."""
-        async with trio.open_nursery() as nursery:
-            session = _Session(name, self._log.feed(), Outbox(REPLIES_MAX), nursery.cancel_scope)
-            self._open[name] = session
-            await send({"type": "websocket.accept"})
-            nursery.start_soon(self._write, session, send)
-            session.code = await self._read(session, receive)
-            if session.code:
-                session.outbox.end()  # What was asked before is answered before the end.
-            else:
-                nursery.cancel_scope.cancel()
-        return session.code
+    async def _converse(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read and write until either side ends it, then close."""
+        outbox = Outbox(REPLIES_MAX, self._session_bytes, partial(self._runs.dropped, name))
+        together = together_of(scope)
+        session = _Session(name, self._log.feed(), outbox, trio.CancelScope(), together)
+        self._open[name] = session
+        self._runs.post(name, session)
+        try:
+            with session.life:
+                await send({"type": "websocket.accept"})
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write, session, send)
+                    await self._read(session, receive)
+        finally:
+            del self._open[name]
+            clean = session.clean if session.gone else session.code != CLOSE_TOO_SLOW
+            self._runs.disconnect(name, clean=clean)
+        if not session.gone:
+            reason = session.reason or REASONS[session.code]
+            with trio.move_on_after(self._send_limit_s):
+                await send({"type": "websocket.close", "code": session.code, "reason": reason})
 
-    async def _read(self, session: _Session, receive: Receive) -> int:
-        """Answer message after message; return the code to close with, 0 if the client is gone."""
+    async def _read(self, session: _Session, receive: Receive) -> None:
+        """Answer message after message until the client is gone, or has said what ends it."""
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                return 0
+                session.gone, session.clean = True, message.get("code", ABNORMAL) != ABNORMAL
+                session.life.cancel()
+                return
             text = message.get("text")
-            if text is None:
-                return CLOSE_NOT_TEXT
-            if len(text) > self._message_bytes or len(text.encode("utf-8", "replace")) > self._message_bytes:
-                return CLOSE_TOO_BIG
+            if text is None or not self._fits(text):
+                session.hang_up(CLOSE_NOT_TEXT if text is None else CLOSE_TOO_BIG, "")
+                return  # What was asked before is answered before the end.
             await session.outbox.room()
             reply = await self._reply(session, text)
-            session.outbox.put(msgspec.json.encode(reply).decode())
+            if reply is not None:
+                session.outbox.put(msgspec.json.encode(reply).decode())
+
+    def _fits(self, text: str) -> bool:
+        """Tell whether a message is no larger than it may be, in UTF-8."""
+        return len(text) <= self._message_bytes and len(text.encode("utf-8", "replace")) <= self._message_bytes
 
     async def _write(self, session: _Session, send: Send) -> None:
-        """Say what is to be said until the outbox is ended."""
+        """Say what is to be said until the outbox is ended, and with it the session."""
         outbox, feed = session.outbox, session.feed
         next_head = trio.current_time() + self._log.head_s
         with self._log.waking(outbox.wake):
             while True:
-                while (reply := outbox.take()) is not None:
-                    await self._say(session, send, reply)
+                while items := outbox.take_some(TOGETHER_BYTES if session.quick else 1):
+                    await self._hand_over(session, send, items)
                 if outbox.ended:
+                    session.life.cancel()
                     return
                 progress = self._log.progress(feed)  # Here: who subscribes meanwhile gets the reply first.
                 messages, is_down = await self._advance(feed)
@@ -218,12 +259,19 @@ class Live:
             return None, True
 
     async def _say(self, session: _Session, send: Send, text: str) -> None:
-        """Send one message; a client that takes nothing for too long is ended, and its session with it."""
-        session.life.deadline = trio.current_time() + self._send_limit_s
-        await send({"type": "websocket.send", "text": text})
-        session.life.deadline = math.inf
+        await self._hand_over(session, send, [Item(text)])
 
-    async def _reply(self, session: _Session, text: str) -> Mapping[str, Any]:
+    async def _hand_over(self, session: _Session, send: Send, items: list[Item]) -> None:
+        """Send messages; a client that takes nothing for too long is ended, and its session with it."""
+        begun_s = trio.current_time()
+        size_bytes = sum(len(item.data) for item in items)
+        session.life.deadline = begun_s + self._send_limit_s * (1 + size_bytes // PIECE_BYTES)
+        await session.together.send([item.data for item in items], send)
+        session.life.deadline = math.inf
+        session.quick = trio.current_time() - begun_s < AT_ONCE_S
+        self._runs.sent(session.name, items)
+
+    async def _reply(self, session: _Session, text: str) -> Mapping[str, Any] | None:
         """Carry out what a message asks. Where it changes what is followed, nothing is waited for after that: the
         reply is in the outbox before the first event."""
         try:
@@ -231,8 +279,6 @@ class Live:
             if not 0 <= message.id <= ID_MAX:
                 raise BadRequest(f"must be from 0 to {ID_MAX}", "id")
             match message:
-                case Hello():
-                    return {"id": message.id, "op": "hello", "session": session.name, "version": VERSION}
                 case Ping():
                     return {"id": message.id, "op": "ping", "head": _shown(session.feed.cursor(self._log.head))}
                 case Src():
@@ -244,6 +290,9 @@ class Live:
                         raise BadRequest("there is no such subscription", "sub")
                     session.feed.unsubscribe(sub)
                     return {"id": message.id, "op": "unsubscribed", "sub": sub}
+                case _:
+                    self._runs.hear(session.name, message)  # Its reply is in the outbox by then.
+                    return None
         except ImgdError as error:
             problem = problem_of(error)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
@@ -285,7 +334,7 @@ def _shown(head: Cursor) -> str:
     return str(head) if head.epoch else ""  # The store has never answered yet.
 
 
-def _view_of(asked: dict[str, str | int | float] | str) -> View:
+def _view_of(asked: ViewText) -> View:
     if isinstance(asked, str):
         try:
             pairs = read_pairs(asked.encode("ascii"))

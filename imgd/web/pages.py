@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
-from imgd.web.images import send_body_less
 from imgd.web.problems import Headers, send_body, send_status
+from imgd.web.reply import send_body_less
 from imgd.web.seam import Scope, Send
 
 _FILES: Final = {

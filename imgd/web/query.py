@@ -1,35 +1,9 @@
-"""Query strings, read strictly: what is malformed is refused, what is repeated is seen, and no byte is lost."""
-
-import re
-from typing import Final
-from urllib.parse import unquote_to_bytes
+"""The parameters of a request's address."""
 
 from imgd.errors import BadRequest
+from imgd.query import decode_text, read_pairs
 
-_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_NOT_PLAIN: Final = re.compile(rb"[^\x21-\x7e]")
-
-
-def read_pairs(query: bytes) -> list[tuple[str, str]]:
-    """Decode `name=value&...` into pairs, in order, repetitions kept; "+" is a space, as in forms.
-
-    Raises  BadRequest for a bad percent escape, raw bytes beyond ASCII, or a part without "=".
-    """
-    pairs: list[tuple[str, str]] = []
-    for part in query.split(b"&") if query else ():
-        name, equals, value = part.partition(b"=")
-        shown = decode_text(name) if not _BAD_ESCAPE.search(name) else name.decode("ascii", "replace")
-        if not equals:
-            raise BadRequest("must be given as name=value", shown[:64])
-        if _BAD_ESCAPE.search(part) or _NOT_PLAIN.search(part):
-            raise BadRequest("is not percent-encoded as it must be", shown[:64])
-        pairs.append((shown, decode_text(value.replace(b"+", b" "))))
-    return pairs
-
-
-def decode_text(encoded: bytes) -> str:
-    """Decode percent escapes; bytes that are not UTF-8 survive as lone surrogates, as os.fsdecode has them."""
-    return unquote_to_bytes(encoded).decode("utf-8", "surrogateescape")
+__all__ = ("decode_text", "read_known", "read_pairs")
 
 
 def read_known(query: bytes, known: tuple[str, ...]) -> dict[str, str]:

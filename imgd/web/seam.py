@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from cgi_worker.wire.facts import Source
 from cgi_worker.wire.tiles import ViewportView
 from cgi_worker.wire.wanted import Wanted
-from imgd.engine.answer import Answer, Qualified
+from imgd.engine.answer import Answer, Known, Qualified
 from imgd.model import Asker
 from imgd.running import NO_LIMITS, News, RunLimits
 
@@ -40,11 +40,20 @@ class Engine(Protocol):
         Raises  ImgdError.
         """
 
+    async def look(self, frame: str, asker: Asker) -> Known:
+        """Tell what a frame is at present, and what it holds.
+
+        Raises  ImgdError.
+        """
+
     def render(self, wanted: Wanted, asker: Asker) -> AbstractAsyncContextManager[Answer]:
         """Make a picture, or answer a question; leaving the `with` withdraws.
 
         Raises  ImgdError on entry.
         """
+
+    def kept_tile(self, etag: str) -> bytes | None:
+        """Find an encoded tile that was made before, by its etag, if it is still kept."""
 
     def header(self, frame: str, asker: Asker) -> AbstractAsyncContextManager[Answer]:
         """Make the document of a frame's facts and cards (JSON); leaving the `with` withdraws.

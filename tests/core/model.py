@@ -27,6 +27,7 @@ from imgd.core.events import (
     Submitted,
     TellEnd,
     TellGrowth,
+    TellStep,
     Ticked,
     Withdrawn,
     WorkerEnded,
@@ -58,8 +59,9 @@ class World:
 
     def submit(self, recipe: Recipe, asker: Asker, worker: WorkerId | None = None, *, continues: bool = False) -> JobId:
         job = len(self.clients) + 1
-        self.clients[job] = Client(asker, recipe, self.now_s, worker)
-        self._tell(Submitted(job, recipe, asker, self.now_s, worker, continues))
+        watched = job % 2 == 0
+        self.clients[job] = Client(asker, recipe, self.now_s, worker, watched=watched)
+        self._tell(Submitted(job, recipe, asker, self.now_s, worker, continues, watched))
         return job
 
     def leave(self, job: JobId) -> None:
@@ -188,6 +190,8 @@ class World:
                 process.dismissed = True
             case TellGrowth():
                 self._growth(command)
+            case TellStep():
+                self._step(command)
             case TellEnd():
                 self._end(event, command, lost_by, lost)
 
@@ -285,11 +289,29 @@ class World:
         assert client.reads in (None, told.segment)
         client.reads, client.reads_bytes = told.segment, told.used_bytes
 
+    def _step(self, told: TellStep) -> None:
+        """A step of mine is begun by somebody, goes on, and ends, once; or its results were there all along."""
+        client = self.clients[told.job]
+        assert client.watched and client.waits, "told of a step after the end, or without having asked"
+        stage = client.recipe.stages[told.stage]
+        assert stage.outputs and not (told.cached and told.joined)
+        before = client.steps.get(told.stage, "")
+        assert before == {"start": "", "progress": "start", "end": "" if told.cached else "start"}[told.state]
+        assert not told.elapsed_ms or (told.state, told.joined, told.cached) == ("end", False, False)
+        if told.state != "progress":
+            client.steps[told.stage] = told.state
+        if told.state != "start" and not told.cached:
+            keys = {client.recipe.buffers[index].key for index in stage.outputs}
+            assert told.used_bytes <= sum(memory.used_bytes for memory in self.memory.values() if memory.key in keys)
+
     def _end(self, event: Event, told: TellEnd, lost_by: Process | None, lost: dict[str, SegmentId]) -> None:
         client = self.clients[told.job]
         assert client.waits and told.job not in self.ended, "told after the end, or after it left"
         self.ended[told.job] = told.outcome
         streamed = client.reads
+        if client.watched and isinstance(told.outcome, Replied):
+            steps = [number for number, stage in enumerate(client.recipe.stages) if stage.outputs]
+            assert client.steps == dict.fromkeys(steps, "end"), "the end, before all steps have ended"
         client.leave()
         match told.outcome:
             case Replied() if client.handed_over:

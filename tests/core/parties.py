@@ -70,6 +70,8 @@ class Client:
     waits: bool = True
     reads: SegmentId | None = None  # From the first growth until it left or gave back.
     reads_bytes: int = 0
+    watched: bool = False
+    steps: dict[int, str] = field(default_factory=dict)  # The last that was told of each.
 
     @property
     def handed_over(self) -> bool:

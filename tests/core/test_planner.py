@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgi_worker.wire.facts import Facts, Hdu, Source
+from cgi_worker.wire.facts import MOSAIC, PARTS_MAX, Facts, Hdu, Part, Source
 from cgi_worker.wire.steps import Parse, Read, Recipe, Reduce
-from cgi_worker.wire.view import view_from_pairs
+from cgi_worker.wire.tiles import TileView
+from cgi_worker.wire.view import Cut, View, view_from_pairs
 from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, plan_answer, plan_parse
 from imgd.core.pool import capacity_for
 from imgd.core.scheduler import Limits, Scheduler
@@ -148,3 +149,23 @@ def test_the_scheduler_and_the_planner_count_alike() -> None:
     budget = need_bytes(plan(facts))
     assert Scheduler(budget, Limits()).pool.available_bytes == budget
     assert World(budget, Limits()).submit(plan(facts, PlanLimits(budget, 1 << 40)), A) == 1
+
+
+def test_what_takes_more_than_one_todo_list_holds_is_refused() -> None:
+    """A packet carries so many descriptors and bytes, and no more: the worker would never get it."""
+    hdu = Hdu(0, "", "image", (3, 1, 1 << 28), "i2", 2880, 0, 3, rgb=True)
+    tiles = TileView(View("a/b", levels=Cut(0, 1)), 28, 0, 0)
+    with pytest.raises(PlanTooBig, match="todo list"):
+        plan_answer(tiles, Facts("fits", (hdu,), 0), SOURCE, ROOMY)
+    plan_answer(TileView(tiles.view, 12, 0, 0), Facts("fits", (hdu,), 0), SOURCE, ROOMY)
+    for count, fits in ((2, True), (PARTS_MAX, False)):
+        name = "m" * 2000
+        parts = tuple(Hdu(index, name, "image", (8, 8), "i2", 2880, 0, 8) for index in range(count))
+        laid = tuple(Part(index, 0, 0, 8, 8, 8 * index, 0) for index in range(count))
+        mosaic = Hdu(MOSAIC, "", "mosaic", (8, 8 * count), "f4", parts=laid)
+        facts, view = Facts("fits", (*parts, mosaic), 0), View("a/b", hdu=MOSAIC)
+        if fits:
+            plan_answer(view, facts, SOURCE, ROOMY)
+        else:
+            with pytest.raises(PlanTooBig, match="mosaic"):
+                plan_answer(view, facts, SOURCE, ROOMY)

@@ -12,7 +12,8 @@ from typing import Any
 
 import trio
 
-from cgi_worker.wire.view import Format, Levels, Quantiles, Size, View
+from cgi_worker.wire.tiles import TileView
+from cgi_worker.wire.view import Cut, Format, Levels, Quantiles, Size, View
 from imgd.access.roots import Roots
 from imgd.config import Settings
 from imgd.engine.render import Engine, open_engine
@@ -93,6 +94,12 @@ class Running:
             assert answer.size_bytes == len(body)
             return Picture(answer.etag, answer.media_type, answer.facts, body)
 
+    async def tile(self, wanted: View, level: int, column: int, row: int) -> Picture:
+        """Ask for one tile."""
+        async with self.engine.render(TileView(wanted, level, column, row), ASKER) as answer:
+            body = b"".join([chunk async for chunk in answer.chunks()])
+            return Picture(answer.etag, answer.media_type, answer.facts, body)
+
     async def header(self, name: str) -> Any:
         """Ask for a header document and read it."""
         async with self.engine.header(f"{ROOT}/{name}", ASKER) as answer:
@@ -170,6 +177,11 @@ async def running(
                 await until(lambda: not engine.ready(), LIMIT_S)
             yield rig
     assert not check or census() == before
+
+
+def look(name: str, low: float = 0.0, picture_format: Format = "jpeg") -> View:
+    """A view whose tiles need nothing but the file; `low` tells apart views."""
+    return View(f"{ROOT}/{name}", levels=Cut(low, 255.0), stretch="linear", format=picture_format)
 
 
 def stand_in(serve: str = engine_steps.SERVE, warm: str = engine_steps.WARM) -> TemplateSettings:

@@ -8,7 +8,7 @@ import trio
 
 from imgd.core.events import Event, Submitted, WorkerEnded
 from imgd.engine import desk, forge
-from imgd.errors import Busy, ImgdError, WorkerLost, WorkerTimedOut
+from imgd.errors import Busy, ImgdError, Rewritten, WorkerLost, WorkerTimedOut
 from tests.engine.rig import ASKER, Picture, Running, kill, running, stand_in, until, view
 from tests.rig import engine_steps
 from tests.rig.bench import alive
@@ -70,7 +70,7 @@ async def test_a_frame_that_kills_its_worker_is_told_so_each_time(tmp_path: Path
         before = rig.held()
         cut = act.endswith("SIGBUS")  # As if the file had only been cut while it was read: that is tried again.
         for _ in range(2):
-            await refused(rig, "a", Busy if cut else WorkerLost, "cut short" if cut else "may be broken")
+            await refused(rig, "a", Rewritten if cut else WorkerLost, "cut short" if cut else "may be broken")
         assert rig.done()["reduce"] == (8 if cut else 2)
         await rig.nothing_is_left_of(before)
 

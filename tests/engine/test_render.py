@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from cgi_worker.wire.view import View
-from imgd.engine.render import raise_outcome
+from imgd.engine.trying import raise_outcome
 from imgd.errors import (
     BadFrame,
     BadRequest,
@@ -18,6 +18,7 @@ from imgd.errors import (
     NoSuchFrame,
     NotYours,
     PlanTooBig,
+    Rewritten,
     WorkerLost,
     WorkerTimedOut,
 )
@@ -226,7 +227,7 @@ def test_each_outcome_is_an_answer_of_its_own() -> None:
     outcomes: list[tuple[Outcome, type[ImgdError], str]] = [
         (Failed("forbidden", "why"), NotYours, "why"),
         (Failed("too_big", "why"), PlanTooBig, "why"),
-        (Failed("changed", "why"), Busy, "being rewritten"),
+        (Failed("changed", "why"), Rewritten, "being rewritten"),
         (Failed("bad_frame", "why"), BadFrame, "why"),
         (TimedOut(2.5), WorkerTimedOut, r"2\.5 s"),
         (Crashed(11), WorkerLost, "crashed"),

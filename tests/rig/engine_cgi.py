@@ -50,7 +50,7 @@ def main(path: str, query: str, how: str, until: str = "") -> int:
 
 
 def _work(end: socket.socket, todo: Todo, descriptors: list[int], how: tuple[str, str]) -> None:
-    from cgi_worker.process import carry_out
+    from cgi_worker.process import Channel, carry_out
     from tests.rig import engine_steps
 
     engine_steps.warm(lambda *_: None)
@@ -72,7 +72,7 @@ def _work(end: socket.socket, todo: Todo, descriptors: list[int], how: tuple[str
         case "twice", _:
             Link(end).send(Ask(VERSION, "", False))
         case _:
-            carry_out(todo, descriptors, engine_steps.do, Link(end).send)
+            carry_out(todo, descriptors, engine_steps.do, Channel(Link(end).send))
 
 
 if __name__ == "__main__":

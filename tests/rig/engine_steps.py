@@ -28,7 +28,9 @@ from cgi_worker.wire.facts import Facts, Hdu, Source, encode_facts
 from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.packets import FailureCode
 from cgi_worker.wire.recipe import picture_recipe
-from cgi_worker.wire.steps import Deliver, Encode, Parse, Reduce, Stage, Tone
+from cgi_worker.wire.steps import Deliver, Encode, Halve, Measure, Parse, Reduce, Stage, Tile, Tiles, Tone
+from cgi_worker.wire.tile_lists import tile_list_recipe
+from cgi_worker.wire.tiles import TilePlace, tile_at
 from cgi_worker.wire.view import View
 
 SERVE: Final = "tests.rig.engine_steps:serve"
@@ -105,6 +107,12 @@ def do(stage: Stage, work: Work) -> Made:
             return _encode(step, work)
         case Deliver() as step:
             return _deliver(step, work)
+        case Halve():
+            return _halve(work)
+        case Tiles() as step:
+            return _tiles(step, work)
+        case Measure() as step:
+            return _measure(step, work)
     raise TypeError(f"no stand-in for {stage.step}")
 
 
@@ -166,6 +174,49 @@ def _encode(step: Encode, work: Work) -> Made:
     _act(frame.acts, "encode/half", work)
     room[half:size] = made[half:]
     return Made((size,), work.input_facts(0))
+
+
+def _halve(work: Work) -> Made:
+    _act(_told(work).acts, "halve", work)
+    work.output_array(0)[:] = _noise(work.input_array(0).tobytes(), Halve(), "f4", work.output_array(0).shape)
+    return Made((work.output_array(0).nbytes,), work.input_facts(0))
+
+
+def _tiles(step: Tiles, work: Work) -> Made:
+    """Make a list of tiles; acts are "tiles", and "tiles/3" before item 3, counted from 0, is looked at."""
+    if work.source_fd >= 0:
+        frame, offset = _read(work)
+        pixels = os.pread(work.source_fd, frame.height_px * frame.width_px, offset)
+    else:
+        frame, pixels = _told(work), work.input_array(0).tobytes()
+    _act(frame.acts, "tiles", work)
+    room = work.output_bytes(0)
+    facts = msgspec.json.encode(frame)
+    parts, used = [facts], 0
+    items = [(part, place) for part in step.parts for place in part.places]
+    for number in range(len(items) + 1):
+        if number:
+            _act(frame.acts, f"tiles/{number - 1}", work)
+            part, (column, row) = items[number - 1]
+            wanted = not work.unwanted(number - 1)
+            if wanted:
+                note(f"tile:{part.level}/{column}/{row}")
+            parts = [_tile(pixels, tile_at(part.whole, part.level, (column, row)))] if wanted else [b""]
+        room[used : used + len(parts[0])] = parts[0]
+        used += len(parts[0])
+        work.progress(used)
+    return Made((used,), facts.decode())
+
+
+def _tile(pixels: bytes, step: Tile) -> bytes:
+    return _noise(pixels[:1000], step, "u1", (100 + step.window.width_px,)).tobytes()
+
+
+def _measure(step: Measure, work: Work) -> Made:
+    _act(_read(work)[0].acts if work.source_fd >= 0 else {}, "measure", work)
+    answer = msgspec.json.encode({"asked": type(step.question).__name__})
+    work.output_bytes(0)[: len(answer)] = answer
+    return Made((len(answer),))
 
 
 def _deliver(step: Deliver, work: Work) -> Made:
@@ -266,6 +317,9 @@ class _Alone:
     def progress(self, used_bytes: int) -> None:
         self.announced.append(used_bytes)
 
+    def unwanted(self, item: int) -> bool:
+        raise AssertionError("no lists are made here")
+
     def sink_fd(self) -> int:
         raise AssertionError("nothing is delivered here")
 
@@ -296,3 +350,14 @@ def picture_of(given: bytes, view: View) -> bytes:
             case Encode() as step:
                 used = _encode(step, work).used_bytes[0]
     return made[recipe.result].tobytes()[:used]
+
+
+def tile_of(given: bytes, view: View, place: TilePlace) -> bytes:
+    """Compute a tile alone, of those that are cut out of the file itself."""
+    frame = msgspec.json.decode(given.partition(b"\n")[0], type=Frame)
+    offset, shape = given.index(b"\n") + 1, (frame.height_px, frame.width_px)
+    hdu = Hdu(0, "", "image", shape, "u1", offset, shape[0] * shape[1], shape[0])
+    recipe = tile_list_recipe(view, (place,), Facts("stand-in", (hdu,), 0), Source(0, 0, 0, 0))
+    step = recipe.stages[-1].step
+    assert isinstance(step, Tiles) and step.parts[0].whole.source == "file"
+    return _tile(given[offset:], tile_at(step.parts[0].whole, place.level, (place.column, place.row)))

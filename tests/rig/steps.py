@@ -1,7 +1,7 @@
 """Stand-in steps, so that a worker's life can be tested without any real one. `--serve tests.rig.steps:serve`.
 
 Parse copies the source into output 0. Encode copies input 0 to output 0, and its quality names what else happens.
-Deliver writes head and input 0 to the sink.
+Deliver writes head and input 0 to the sink. Tiles makes a byte a tile, its number, and stops (SIGSTOP) after one.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import Final
 from cgi_worker.process import serve_with
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.steps import Deliver, Encode, Parse, Stage
+from cgi_worker.wire.steps import Deliver, Encode, Parse, Stage, Tiles
 
 WELL: Final = 1
 FAIL: Final = 2
@@ -60,6 +60,8 @@ def do(stage: Stage, work: Work) -> Made:
         case Deliver(head):
             os.write(work.sink_fd(), head.encode() + work.input_bytes(0))
             return Made(())
+        case Tiles(count=count):
+            return _count(work, count)
     raise TypeError(f"no stand-in for {stage.step}")
 
 
@@ -67,6 +69,18 @@ def _copy_source(work: Work) -> Made:
     octets = os.pread(work.source_fd, len(work.output_bytes(0)), 0)
     work.output_bytes(0)[: len(octets)] = octets
     return Made((len(octets),), f'{{"read":{len(octets)}}}')
+
+
+def _count(work: Work, count: int) -> Made:
+    used = 0
+    for number in range(count):
+        if not work.unwanted(number):
+            work.output_bytes(0)[used] = number
+            used += 1
+        work.progress(used)
+        if number == 0:
+            os.kill(os.getpid(), signal.SIGSTOP)
+    return Made((used,))
 
 
 def _copy(work: Work, quality: int) -> Made:

@@ -20,6 +20,7 @@ class Lending:
     sink: int = -1
     announced: list[int] = field(default_factory=list)
     kept: dict[Any, Any] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
 
     @property
     def input_count(self) -> int:
@@ -40,7 +41,7 @@ class Lending:
         return hashlib.sha256(self.inputs[index].tobytes() + self.facts[index].encode()).hexdigest()
 
     def wants(self, index: int) -> bool:
-        return self.outputs[index] is not None
+        return index < len(self.outputs) and self.outputs[index] is not None
 
     def output_array(self, index: int) -> NDArray[Any]:
         array = self.outputs[index]
@@ -52,6 +53,9 @@ class Lending:
 
     def progress(self, used_bytes: int) -> None:
         self.announced.append(used_bytes)
+
+    def unwanted(self, item: int) -> bool:
+        return item in self.dropped
 
     def sink_fd(self) -> int:
         return self.sink

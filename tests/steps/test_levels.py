@@ -75,7 +75,7 @@ def test_figures_of_noise() -> None:
 def test_edges_hold_their_bins(center: float, scale: float, value: float) -> None:
     assume(scale > abs(center) * 2.0**-40)  # Bins are laid so that float64 tells their edges apart.
     at = split_log_bin(value, center, 1 / scale)
-    low, high = bin_edges(SplitLog(center, scale), at, at + 1)
+    low, high = bin_edges(SplitLog(center, scale), np.array([at, at + 1]))
     slack = 1e-6 * (abs(value - center) + scale)  # float32 rounds to the nearest, also past an edge.
     assert low < high
     assert low - slack <= value <= high + slack or at in (0, 65535)
@@ -83,7 +83,7 @@ def test_edges_hold_their_bins(center: float, scale: float, value: float) -> Non
 
 def test_edges_ascend() -> None:
     for bins in (LINEAR, SplitLog(5.0, 2.0)):
-        edges = bin_edges(bins, 0, 65536)
+        edges = bin_edges(bins, np.arange(65537))
         assert len(edges) == 65537
         assert np.all(np.diff(edges) > 0)
 

@@ -63,7 +63,7 @@ def test_large_pictures_are_announced_long_before_their_end(kind: Format, colour
 
 def test_chroma_subsampling() -> None:
     """Of colour as JPEG and AVIF; grey has none to lose, and the other formats do not listen."""
-    asked: tuple[Subsampling, ...] = get_args(Subsampling)
+    asked: tuple[Subsampling, ...] = tuple(set(get_args(Subsampling)) - {"400", "bitonal"})
     for kind in KINDS:
         sizes = {}
         for subsampling in asked:
@@ -77,6 +77,22 @@ def test_chroma_subsampling() -> None:
             encode.do(Encode(kind, 90, subsampling), grey)
         assert sizes["auto"] == sizes["420"]
         assert (sizes["420"] < sizes["422"] < sizes["444"]) == (kind in ("jpeg", "avif"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("colour", [False, True])
+def test_without_colour(kind: Format, colour: bool) -> None:
+    """The luma that is left is Pillow's; bitonal has no grey at all, but for what a lossy format makes of its edges."""
+    smooth = np.asarray(Image.linear_gradient("L").resize((200, 160)))
+    shown = np.stack([smooth, smooth[::-1], smooth[:, ::-1]], axis=2) if colour else smooth
+    luma = np.asarray(Image.fromarray(np.ascontiguousarray(shown)).convert("L")).astype(int)
+    for subsampling, expected in (("400", luma), ("bitonal", np.where(luma < 128, 0, 255))):
+        work = Lending(inputs=[np.ascontiguousarray(shown)], facts=["{}"], outputs=[np.zeros(1 << 20, np.uint8)])
+        used = encode.do(Encode(kind, 95, subsampling), work).used_bytes[0]  # type: ignore[arg-type]
+        picture = Image.open(io.BytesIO(bytes(work.output_bytes(0)[:used])))
+        assert kind == "webp" or picture.mode == "L"
+        off = np.abs(np.asarray(picture.convert("L")).astype(int) - expected)
+        assert (off.max() == 0) if kind == "png" else (np.mean(off) < 5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

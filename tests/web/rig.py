@@ -10,12 +10,14 @@ from typing import Any
 import trio
 from PIL import Image
 
+from cgi_worker.wire.facts import Facts, Hdu, Source
+from cgi_worker.wire.tiles import TileView
 from cgi_worker.wire.view import View
 from cgi_worker.wire.wanted import Wanted, media_type_of
 from imgd.access.roots import Roots
 from imgd.config import Settings
 from imgd.core.uids import Uids
-from imgd.engine.answer import Answer, Qualified
+from imgd.engine.answer import Answer, Known, Qualified
 from imgd.errors import ImgdError
 from imgd.events.log import Log, open_log
 from imgd.model import Asker
@@ -24,6 +26,7 @@ from imgd.web.app import WebApp, make_app
 from imgd.web.seam import Scope
 from imgd.web.serve import HttpServer, open_listeners
 from tests.events.listed import ListStore
+from tests.web.course import Courses
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class FakeStatistics:
     ratio: float = 0.5
     renders_total: int = 0
     note: str = "text is no figure"
+
+
+PRESENT = Source(1, 2, 3, 4)
+PLAIN = Facts("fits", (Hdu(0, "", "image", (3000, 5000), "i2", top_down=True),), 0)
 
 
 @dataclass
@@ -47,6 +54,8 @@ class Script:
     fail_before: ImgdError | None = None
     fail_at: int = -1  # Fails instead of making this chunk.
     not_ready: str = ""
+    source: Source = PRESENT
+    known: Facts = PLAIN
     made: int = 0  # Chunks asked of it so far.
 
 
@@ -55,6 +64,7 @@ class FakeAnswer:
         self._script = script
         self.etag = script.etag
         self.media_type = media_type
+        self.source = script.source
         self.facts = script.facts
         self.size_bytes = sum(map(len, script.chunks)) if script.size_known else None
 
@@ -69,12 +79,14 @@ class FakeAnswer:
 
 
 @dataclass
-class MemoryEngine:
+class MemoryEngine(Courses):
     """Does as its script says, and notes who asked for what, who is being served and who was cancelled."""
 
     script: Script = field(default_factory=Script)
     asked: list[tuple[Wanted | str, Asker]] = field(default_factory=list)
     qualified: int = 0
+    looks: int = 0
+    kept: dict[str, bytes] = field(default_factory=dict)
     inside: int = 0
     cancelled: int = 0
     changed: trio.Event = field(default_factory=trio.Event)
@@ -84,6 +96,15 @@ class MemoryEngine:
         if self.script.fail_before:
             raise self.script.fail_before
         return Qualified(self.script.etag, "image/jpeg")
+
+    def kept_tile(self, etag: str) -> bytes | None:
+        return self.kept.get(etag)
+
+    async def look(self, frame: str, asker: Asker) -> Known:
+        self.looks += 1
+        if self.script.fail_before:
+            raise self.script.fail_before
+        return Known(self.script.source, self.script.known)
 
     @asynccontextmanager
     async def render(self, wanted: Wanted, asker: Asker) -> AsyncIterator[Answer]:
@@ -105,7 +126,11 @@ class MemoryEngine:
                 await trio.sleep_forever()
             if self.script.fail_before:
                 raise self.script.fail_before
-            yield FakeAnswer(self.script, media_type)
+            answer = FakeAnswer(self.script, media_type)
+            if isinstance(what, TileView):
+                answer.etag = f'"{len(self.kept)}"'
+                self.kept[answer.etag] = b"".join(self.script.chunks)
+            yield answer
         except trio.Cancelled:
             self.cancelled += 1
             raise
@@ -178,6 +203,7 @@ async def serving(
         with _made(given, engine, log, store) as served, open_listeners(given.bind, given.ping_s) as listening:
             served.port = int(listening.addresses[0].rstrip("/").rpartition(":")[2])
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(served.app.runs.serve)
                 nursery.start_soon(served.server.serve, listening, served.stopping)
                 yield served
                 nursery.cancel_scope.cancel()

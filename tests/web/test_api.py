@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from imgd.web.describe_tiles import tile_paths
 from imgd.web.images import BY_PATH
 from imgd.web.pages import load_pages
 from tests.web.rig import MemoryEngine, Script, get, made
@@ -93,7 +94,7 @@ async def test_the_description_has_all_endpoints(tmp_path: Path) -> None:
     with made(tmp_path, MemoryEngine()) as served:
         document = json.loads((await get(served.app, "/openapi.json")).body)
     assert set(document["paths"]) == {
-        "/events",
+        "/events", "/runs", *tile_paths(),
         "/img", "/frame/{frame}", "/live", "/frames", "/healthz", "/readyz", "/metrics", *BY_PATH,
     }  # fmt: skip
     parameters = {each["name"] for each in document["paths"]["/frames"]["get"]["parameters"]}

@@ -7,7 +7,7 @@ import pytest
 
 from cgi_worker.wire import view
 from cgi_worker.wire.question import QUESTIONS, Pixel, Sky
-from cgi_worker.wire.tiles import TileView
+from cgi_worker.wire.tiles import NOT_OF_TILES, TileView
 from imgd.core.uids import Wanted
 from imgd.errors import BadFrame, Busy, NoSuchFrame, NotYours, PlanTooBig, WorkerTimedOut
 from imgd.web.describe import PICTURE_PARAMETERS, QUESTION_PARAMETERS, TILE_PARAMETERS
@@ -160,7 +160,7 @@ async def test_levels_fit_into_a_header(tmp_path: Path, facts: str, header: str 
 
 def test_all_parameters_are_described() -> None:
     assert set(PICTURE_PARAMETERS) == {*view.PARAMETERS, "u"}
-    assert set(TILE_PARAMETERS) == {*view.PARAMETERS, "level", "x", "y"} - {"region", "size", "exact"}
+    assert set(TILE_PARAMETERS) == {*view.PARAMETERS, "level", "x", "y"} - set(NOT_OF_TILES)
     for name, (_, readers, _) in QUESTIONS.items():
         assert set(QUESTION_PARAMETERS[name]) == {"frame", "hdu", "plane", *readers}
 

@@ -37,7 +37,7 @@ async def test_a_uid_lives_as_long_as_its_session(tmp_path: Path) -> None:
     async with serving(tmp_path, MemoryEngine()) as served:
         async with peer.websocket(served.port) as socket:
             hello = await ask(socket, {"id": 1, "op": "hello"})
-            assert (hello["id"], hello["op"], hello["version"]) == (1, "hello", 1)
+            assert (hello["id"], hello["op"], hello["version"]) == (1, "hello", 2)
             by_object = await ask(socket, {"id": 2, "op": "src", "view": {"frame": "night/a", "quality": 5}})
             by_query = await ask(socket, {"id": 3, "op": "src", "view": "frame=night/%ff", "runner": "main"})
             assert (by_object["id"], by_query["id"]) == (2, 3)

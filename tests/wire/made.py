@@ -10,7 +10,21 @@ from cgi_worker.wire.facts import MOSAIC, Hdu
 from cgi_worker.wire.grammar import COORDINATE_MAX
 from cgi_worker.wire.maps import COLOUR_MAPS
 from cgi_worker.wire.question import Pixel, Shape, Sky
-from cgi_worker.wire.steps import Buffer, Deliver, Encode, Halve, Measure, Parse, Read, Reduce, Stage, Tile, Tone
+from cgi_worker.wire.steps import (
+    Buffer,
+    Deliver,
+    Encode,
+    Halve,
+    Measure,
+    Parse,
+    Read,
+    Reduce,
+    Stage,
+    Tile,
+    TilePart,
+    Tiles,
+    Tone,
+)
 from cgi_worker.wire.view import (
     SIDE_PX_MAX,
     AutoLevels,
@@ -73,6 +87,8 @@ questions = st.one_of(
 reduces = st.builds(Reduce, hdus, whole, regions, whole, st.none() | text)
 tones = st.builds(Tone, side, side, levels, st.none() | number)
 encodes = st.builds(Encode, st.sampled_from(["jpeg", "png", "webp", "avif"]), st.integers(1, 100))
+tiles = st.builds(Tile, reduces.map(lambda one: (one,)), regions, st.sampled_from(["file", "level"]), tones, encodes)
+tile_parts = st.builds(TilePart, whole, st.lists(st.tuples(whole, whole), max_size=3).map(tuple), tiles)
 steps = st.one_of(
     st.just(Parse()),
     st.builds(Read, hdus, whole),
@@ -80,7 +96,8 @@ steps = st.one_of(
     st.just(Halve()),
     tones,
     encodes,
-    st.builds(Tile, reduces.map(lambda one: (one,)), regions, st.sampled_from(["file", "level"]), tones, encodes),
+    tiles,
+    st.builds(Tiles, st.lists(tile_parts, max_size=2).map(tuple), st.lists(whole, max_size=3).map(tuple)),
     st.builds(Measure, questions, hdus, st.lists(hdus, max_size=2).map(tuple)),
     st.builds(Deliver, text),
 )
@@ -100,6 +117,7 @@ todos = st.builds(
     st.booleans(),
     st.booleans(),
     whole,
+    st.lists(whole, max_size=3).map(tuple),
 )
 BY_TYPE: dict[type[Any], st.SearchStrategy[Any]] = {
     p.Hello: st.builds(p.Hello, whole, whole),
@@ -109,6 +127,7 @@ BY_TYPE: dict[type[Any], st.SearchStrategy[Any]] = {
     p.Forked: st.builds(p.Forked, whole, whole),
     p.Reaped: st.builds(p.Reaped, whole, whole),
     p.Todo: todos,
+    p.Drop: st.builds(p.Drop, whole, st.lists(whole, max_size=3).map(tuple)),
     p.Bye: st.just(p.Bye()),
     p.Progress: st.builds(p.Progress, whole, whole, whole),
     p.Done: st.builds(p.Done, whole, whole, st.lists(whole, max_size=3).map(tuple), said, number),
@@ -118,7 +137,7 @@ BY_TYPE: dict[type[Any], st.SearchStrategy[Any]] = {
     p.Answer: st.builds(p.Answer, whole, text, text),
 }
 frames = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
-sizes = st.builds(Size, st.none() | side, st.none() | side)
+sizes = st.builds(Size, st.none() | side, st.none() | side) | st.builds(Size, side, side, st.just(True))
 _looks: dict[str, st.SearchStrategy[Any]] = dict(
     region=st.none() | regions,
     size=sizes,
@@ -140,7 +159,7 @@ _looks: dict[str, st.SearchStrategy[Any]] = dict(
     exact=st.booleans(),
     format=st.sampled_from(["jpeg", "png", "avif"]),
     quality=st.integers(1, 100),
-    subsampling=st.sampled_from(["auto", "444", "422", "420"]),
+    subsampling=st.sampled_from(["auto", "444", "422", "420", "400", "bitonal"]),
 )
 views = st.one_of(
     st.builds(

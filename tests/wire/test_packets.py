@@ -15,7 +15,7 @@ DIRECTIONS: dict[str, tuple[p.Grammar[Any], tuple[type[Any], ...]]] = {
     "from worker": (p.FROM_WORKER, (p.Hello, p.Progress, p.Done, p.Failed, p.Detached)),
     "from template": (p.FROM_TEMPLATE, (p.Hello, p.Warming, p.Warmed, p.Forked, p.Reaped)),
     "from CGI": (p.FROM_CGI, (p.Ask, p.Progress, p.Done, p.Failed, p.Detached)),
-    "to worker": (p.TO_WORKER, (p.Todo, p.Bye)),
+    "to worker": (p.TO_WORKER, (p.Todo, p.Drop, p.Bye)),
     "to template": (p.TO_TEMPLATE, (p.Fork, p.Bye)),
     "to CGI": (p.TO_CGI, (p.Todo, p.Answer, p.Bye)),
 }

@@ -97,11 +97,14 @@ def test_each_buffer_is_written_once_before_it_is_read_and_large_enough(
     channels, rows, columns = plane.shape
     assert channels == (3 if cfa and color == "auto" else 1)
     assert (rows, columns) == (math.ceil(shape[0] / reduce.factor), math.ceil(shape[1] / reduce.factor))
-    # Enough is left after binning for the picture: it is never enlarged.
-    assert rows >= tone.height_px
-    assert columns >= tone.width_px
-    assert tone.width_px <= (size.width_px or shape[1])
-    assert tone.height_px <= (size.height_px or shape[0])
+    # Enough is left after binning for the picture: it is never enlarged, unless it has to be.
+    assert rows >= min(tone.height_px, shape[0])
+    assert columns >= min(tone.width_px, shape[1])
+    if size.exact:
+        assert (tone.width_px, tone.height_px) == (size.width_px, size.height_px)
+    else:
+        assert tone.width_px <= min(size.width_px or shape[1], shape[1])
+        assert tone.height_px <= min(size.height_px or shape[0], shape[0])
     histogram = next(buffer for buffer in recipe.buffers if buffer.dtype == "u8")
     assert histogram.shape == (channels, BINS)
     assert not any(isinstance(stage.step, Read) for stage in recipe.stages)
@@ -117,6 +120,42 @@ def test_the_box_is_filled_and_the_aspect_kept() -> None:
     assert step(recipe_of(size=Size(None, 100)), Tone).width_px == 300
     assert step(recipe_of(size=Size()), Tone).width_px == 3000
     assert step(recipe_of(size=Size(60_000, 60_000)), Tone).width_px == 3000
+
+
+def test_an_exact_size_is_met_whatever_the_aspect() -> None:
+    for size, factor in (((300, 500), 2), ((750, 250), 4), ((5000, 10), 1), ((6000, 2000), 1)):
+        recipe = recipe_of(size=Size(*size, exact=True))
+        tone = step(recipe, Tone)
+        assert (tone.width_px, tone.height_px, step(recipe, Reduce).factor) == (*size, factor)
+    lying = step(recipe_of(size=Size(300, 500, exact=True), turn=90), Tone)
+    assert (lying.width_px, lying.height_px) == (500, 300), "told as it is seen"
+    fitted, exact = recipe_of(size=Size(600)), recipe_of(size=Size(600, 200, exact=True))
+    assert fitted == exact, "the same picture has the same key"
+    refused("size", size=Size(17_000, 10, exact=True), format="webp")
+
+
+def test_maxima_of_an_exact_size_are_never_averaged() -> None:
+    recipe = recipe_of(size=Size(1000, 900, exact=True), pool="max")
+    assert step(recipe, Reduce).factor == 3, "both sides are enlarged after it, or as long"
+    assert (step(recipe, Tone).width_px, step(recipe, Tone).height_px) == (1000, 900)
+
+
+def test_levels_of_a_part_may_be_those_of_the_plane() -> None:
+    part = Region(100, 100, 50, 60)
+    own, plane = recipe_of(region=part), recipe_of(region=part, levels_from="plane")
+    assert plane.buffers[plane.result].key != own.buffers[own.result].key
+    assert plane.buffers[0].key == own.buffers[0].key, "the pixels are the same"
+    overview = recipe_of()
+    tone = next(stage for stage in plane.stages if isinstance(stage.step, Tone))
+    assert plane.buffers[tone.inputs[1]].key == overview.buffers[1].key, "the histogram is that of any picture of all"
+    # Nothing else is another picture for it.
+    assert recipe_of(levels_from="plane") == overview
+    assert recipe_of(region=Region(0, 0, 9000, 9000), levels_from="plane") == overview
+    given = {"region": part, "levels": Cut(0, 1)}
+    assert recipe_of(**given, levels_from="plane") == recipe_of(**given)
+    colour = recipe_of(RGB_FACTS, region=Region(0, 0, 9, 9), levels_from="plane")
+    toned = next(stage for stage in colour.stages if isinstance(stage.step, Tone))
+    assert [colour.buffers[at].shape[0] for at in toned.inputs] == [1] * 6
 
 
 def test_a_region_is_clipped_to_its_plane() -> None:

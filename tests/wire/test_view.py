@@ -93,6 +93,9 @@ def test_a_frame_alone_has_defaults() -> None:
         ("exact", "0", "exact", False),
         ("format", "avif", "format", "avif"),
         ("subsampling", "444", "subsampling", "444"),
+        ("subsampling", "bitonal", "subsampling", "bitonal"),
+        ("size", "300,20!", "size", Size(300, 20, exact=True)),
+        ("levels_from", "plane", "levels_from", "plane"),
     ],
 )
 def test_each_parameter_is_read(name: str, text: str, field: str, value: object) -> None:
@@ -108,7 +111,25 @@ def test_each_parameter_is_read(name: str, text: str, field: str, value: object)
             ("region", text)
             for text in ("", "1,2,3", "1,2,3,4,5", "-1,0,1,1", "0,0,0,1", "0,0,1,0", "0,0,1,2147483648")
         ],
-        *[("size", text) for text in ("", ",", "0,", ",0", "65536,", "1,2,3", "max,", "-1,", "1.5,", "1200", "full")],
+        *[
+            ("size", text)
+            for text in (
+                "",
+                ",",
+                "0,",
+                ",0",
+                "65536,",
+                "1,2,3",
+                "max,",
+                "-1,",
+                "1.5,",
+                "1200",
+                "full",
+                "1,!",
+                "!1,1",
+                "1,1!!",
+            )
+        ],
         *[("levels", text) for text in ("", "0.5", "0.5,0.5", "0.9,0.1", "-0.1,1", "0,1.1", "nan,1", "0,inf", "0,1,2")],
         *[
             ("cut", text)
@@ -160,6 +181,7 @@ VALUES = {
     "mid": "0.5", "stretch": "log", "invert": "1", "color": "mono", "flip": "h", "format": "png", "quality": "9",
     "rgb": "1,2,3", "pool": "max", "power": "2.5", "link": "1", "neutral": "1", "map": "hot", "bad": "red",
     "under": "0000ff", "over": "none", "rows": "down", "turn": "90", "exact": "0", "subsampling": "420",
+    "levels_from": "plane",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Events and commands of the sessions: facts in the past tense in, orders in the imperative out."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 from cgi_worker.wire.tiles import TilePlace, ViewportView
 from cgi_worker.wire.view import View
@@ -10,6 +10,10 @@ from imgd.running import StepNews
 
 SessionName = str
 RunnerId = str
+Severity = Literal["info", "warning", "error"]
+
+CLOSE_TAKEN_OVER: Final = 4001
+CLOSE_ENDED: Final = 4002
 
 
 # What happens
@@ -21,7 +25,7 @@ class Connected:
 
     session: SessionName
     owner: str
-    secret: str
+    secret: str = field(repr=False)
     at_s: float
 
 
@@ -31,7 +35,7 @@ class Heard:
 
     session: SessionName
     message: RunnerMessage
-    token: str
+    token: str = field(repr=False)
     at_s: float
 
 
@@ -65,11 +69,11 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A run has found figures out; `notes`: what the reader warns of, in words."""
+    """A run has found figures out (None: nothing that was asked for); `notes`: what the reader warns of, in words."""
 
     runner: RunnerId
     turn: int
-    figures: Figures
+    figures: Figures | None
     notes: tuple[str, ...] = ()
 
 
@@ -108,8 +112,27 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class NotFollowed:
+    """The directory that a runner follows cannot be read at present; it is followed nevertheless."""
+
+    runner: RunnerId
+    text: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """These tiles of a runner have left for a session's socket."""
+
+    session: SessionName
+    runner: RunnerId
+    turn: int
+    etags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
-    """All of a turn has left for a session's socket, or was dropped on the way."""
+    """The last message of a turn has left for a session's socket; all of it before that has left, or was dropped."""
 
     session: SessionName
     runner: RunnerId
@@ -144,8 +167,8 @@ class Ticked:
 
 
 Event = (
-    Connected | Heard | Disconnected | Accepted | Stepped | Found | Encoded | RunEnded | Arrived | Shown | Dropped
-    | EndOrdered | Ticked
+    Connected | Heard | Disconnected | Accepted | Stepped | Found | Encoded | RunEnded | Arrived | NotFollowed | Sent
+    | Shown | Dropped | EndOrdered | Ticked
 )  # fmt: skip
 
 
@@ -180,7 +203,7 @@ class Show:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Throw away what has not been sent yet of a turn's tiles; what is thrown away is reported as Dropped."""
+    """Throw away what has not been sent yet of a runner's pictures and tiles, of this turn and of those before it."""
 
     session: SessionName
     runner: RunnerId
@@ -230,7 +253,7 @@ class Unfollow:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Report Ticked at this time, or soon after."""
+    """Report Ticked at this time, or soon after; a newer order takes the place of this one."""
 
     at_s: float
 
@@ -246,10 +269,12 @@ class HangUp:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Write an entry of a runner's console into the daemon's log."""
+    """Write an entry of a runner's console into the daemon's log. run: its id, as far as there is one."""
 
-    severity: Literal["info", "warning", "error"]
+    severity: Severity
     text: str
+    number: int
+    run: str = ""
 
 
 Command = Say | Show | Forget | Begin | Stop | Follow | Unfollow | Wake | HangUp | Write

@@ -1,0 +1,139 @@
+"""What clients ask for, checked: parameters of views, viewports, directories. Every fault names its parameter."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from cgi_worker.wire.grammar import ViewError, frame_name
+from cgi_worker.wire.tiles import LEVEL_MAX, TILE_PX
+from cgi_worker.wire.view import View, view_from_pairs, view_pairs
+from imgd.core.sessions.messages import VIEW_PARTS_MAX, Open, Set, Viewport, ViewText
+from imgd.errors import BadRequest
+from imgd.query import decode_text, is_encoded, read_pairs
+
+COORDINATE_MAX: Final = 2**31
+DPR_RANGE: Final = (0.1, 16.0)
+_ANY_FRAME: Final = "-/-"
+
+Parameters = dict[str, str]
+"""Parameters of a view as they were given, by name."""
+
+
+def opened(message: Open) -> tuple[Parameters, View, str | None]:
+    """Read what is to be opened: parameters, their view, and the directory that is followed.
+
+    Raises  BadRequest.
+    """
+    parameters = _parameters_of(message.view)
+    follow = None if message.follow is None else _directory_of(message.follow)
+    if len(set(message.results)) != len(message.results):
+        raise BadRequest("names one of them twice", "results")
+    return parameters, view_of(parameters, follow), follow
+
+
+def changed(parameters: Parameters, message: Set) -> Parameters:
+    """Apply changes to parameters; neither is changed itself.
+
+    Raises  BadRequest if there are too many.
+    """
+    after = dict(parameters)
+    for name, value in message.changes.items():
+        if value is None:
+            after.pop(name, None)
+        else:
+            after[name] = _text_of(value)
+    if len(after) > VIEW_PARTS_MAX:
+        raise BadRequest(f"would make {len(after)} parameters, of which there are at most {VIEW_PARTS_MAX}", "changes")
+    return after
+
+
+def view_of(parameters: Mapping[str, str], follow: str | None) -> View:
+    """Read a view; one that follows a directory has no frame yet ("").
+
+    Raises  BadRequest.
+    """
+    try:
+        if follow is None:
+            return view_from_pairs(parameters.items())
+        if "frame" in parameters:
+            raise BadRequest("is found by following; view and changes name none", "frame")
+        return with_frame(view_from_pairs((*parameters.items(), ("frame", _ANY_FRAME))), "")
+    except ViewError as error:
+        raise BadRequest(error.text, error.parameter) from error
+
+
+def with_frame(view: View, frame: str) -> View:
+    """Show another frame in the same way."""
+    return msgspec.structs.replace(view, frame=frame)
+
+
+def query_of(view: View) -> str:
+    """Write a view as a query string, as `/img` reads it; without a frame, if it has none yet."""
+    pairs = [(name, text) for name, text in view_pairs(view) if text or name != "frame"]
+    return "&".join(f"{name}={quote(text.encode('utf-8', 'surrogateescape'), safe='/,:')}" for name, text in pairs)
+
+
+def ref(name: str) -> str:
+    """Write a frame's or directory's name as addresses have it."""
+    return quote(name.encode("utf-8", "surrogateescape"), safe="/")
+
+
+def check_viewport(message: Viewport) -> None:
+    """Look whether this can be a part of a picture.
+
+    Raises  BadRequest.
+    """
+    if not 0 <= message.level <= LEVEL_MAX:
+        raise BadRequest(f"must be from 0 to {LEVEL_MAX}", "level")
+    if not all(abs(each) <= COORDINATE_MAX for each in message.box) or min(message.box[2:]) <= 0:
+        raise BadRequest("must be x, y, width, height in pixels of the level, width and height above 0", "box")
+    if not DPR_RANGE[0] <= message.dpr <= DPR_RANGE[1]:
+        raise BadRequest(f"must be from {DPR_RANGE[0]:g} to {DPR_RANGE[1]:g}", "dpr")
+
+
+def tiles_of(message: Viewport) -> int:
+    """Count the tiles that a viewport touches, if the picture is as large."""
+    x, y, width, height = message.box
+    return _tiles_across(x, width) * _tiles_across(y, height)
+
+
+def _tiles_across(start: float, length: float) -> int:
+    return math.ceil((start + length) / TILE_PX) - math.floor(start / TILE_PX)
+
+
+def _parameters_of(asked: ViewText) -> Parameters:
+    if isinstance(asked, str):
+        try:
+            pairs = read_pairs(asked.encode("ascii"))
+        except UnicodeEncodeError:
+            raise BadRequest("a query string is ASCII, percent-encoded", "view") from None
+    else:
+        pairs = [(name, _text_of(value)) for name, value in asked.items()]
+    if len(pairs) > VIEW_PARTS_MAX:
+        raise BadRequest(f"has {len(pairs)} parameters, of which there are at most {VIEW_PARTS_MAX}", "view")
+    parameters: Parameters = {}
+    for name, text in pairs:
+        if name in parameters:
+            raise BadRequest("repeated", name[:64])
+        parameters[name] = text
+    return parameters
+
+
+def _text_of(value: str | int | float) -> str:
+    return value if isinstance(value, str) else f"{value!r}"
+
+
+def _directory_of(asked: str) -> str:
+    try:
+        encoded = asked.encode("ascii")
+    except UnicodeEncodeError:
+        encoded = b"%"
+    if not is_encoded(encoded):
+        raise BadRequest("is not percent-encoded as it must be", "follow")
+    try:
+        return frame_name("follow", decode_text(encoded))
+    except ViewError:
+        raise BadRequest("must be <root name>/<relative path> of a directory", "follow") from None

@@ -1,0 +1,1 @@
+"""The sessions' state machine, without a socket: messages in, messages and commands out."""

@@ -1,0 +1,213 @@
+"""A viewport: what is made, who is sent which tile, and what becomes of tiles that a client did not get."""
+
+import pytest
+
+from cgi_worker.wire.tiles import ViewportView
+from imgd.core.sessions.events import Forget
+from imgd.errors import BadRequest
+from tests.sessions.desk import Desk, tile
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """One client with a viewport on its way."""
+    desk = Desk()
+    desk.connect("ws1")
+    desk.open("ws1", "r", {"frame": "night/a.fits", "region": "0,0,9,9", "size": "50,50"})
+    desk.viewport("ws1", "r")
+    return desk
+
+
+def wanted(desk: Desk) -> ViewportView:
+    """Tell what the newest run makes."""
+    found = desk.begun[-1].wanted
+    assert isinstance(found, ViewportView)
+    return found
+
+
+def test_a_viewport_runs_its_tiles_coarse_first(desk: Desk) -> None:
+    assert len(desk.begun) == 1
+    assert (wanted(desk).level, wanted(desk).box, wanted(desk).coarse) == (0, (0, 0.0, 512.0, 512.0), True)
+    assert desk.begun[0].have == frozenset()
+
+
+def test_what_was_sent_is_not_made_or_sent_again(desk: Desk) -> None:
+    desk.encode("r", 1, tile("e1"), tile("e2"))
+    desk.send("ws1", "r", 1, "e1")
+    desk.send("ws1", "r", 1, "e2")
+    desk.whole_run("r", "ws1")
+    desk.later(1)
+    desk.viewport("ws1", "r", 256)
+    assert desk.begun[-1].have == {"e1", "e2"} and not wanted(desk).coarse
+    desk.encode("r", 2, tile("e2"), tile("e3"))
+    assert desk.shown["ws1"] == ["e1", "e2", "e3"]
+
+
+def test_what_has_not_left_when_a_newer_viewport_comes_is_made_again(desk: Desk) -> None:
+    desk.encode("r", 1, tile("e1"), tile("e2"))
+    desk.send("ws1", "r", 1, "e1")
+    desk.later(1)
+    desk.viewport("ws1", "r", 256)
+    assert desk.ordered(Forget)[0] == Forget("ws1", "r", 1)
+    assert desk.begun[-1].have == {"e1"}
+    desk.encode("r", 2, tile("e2"))
+    assert desk.shown["ws1"] == ["e1", "e2", "e2"]
+
+
+def test_another_look_is_coarse_first_and_another_place_is_not(desk: Desk) -> None:
+    desk.send("ws1", "r", 1, "e1")
+    desk.whole_run("r", "ws1")
+    desk.later(1)
+    desk.set("ws1", "r", region="5,5,20,20", size="99,99")
+    assert not wanted(desk).coarse
+    desk.whole_run("r", "ws1")
+    desk.later(1)
+    desk.set("ws1", "r", stretch="log")
+    assert wanted(desk).coarse
+
+
+def test_a_look_counts_when_some_of_it_was_sent(desk: Desk) -> None:
+    desk.later(1)
+    desk.viewport("ws1", "r", 100)
+    assert wanted(desk).coarse
+    desk.send("ws1", "r", 1, "late")
+    desk.later(1)
+    desk.viewport("ws1", "r", 200)
+    assert wanted(desk).coarse, "that was a tile of the run before"
+    desk.send("ws1", "r", 3, "e1")
+    desk.later(1)
+    desk.viewport("ws1", "r", 300)
+    assert not wanted(desk).coarse
+
+
+def test_a_late_tile_of_the_view_before_is_not_of_the_new_look(desk: Desk) -> None:
+    desk.set("ws1", "r", stretch="log")
+    desk.send("ws1", "r", 1, "e1")
+    desk.later(1)
+    assert desk.begun[-1].turn == 2 and wanted(desk).coarse
+
+
+def test_again_sends_all_anew(desk: Desk) -> None:
+    desk.encode("r", 1, tile("e1"))
+    desk.send("ws1", "r", 1, "e1")
+    desk.whole_run("r", "ws1")
+    desk.later(1)
+    desk.viewport("ws1", "r", again=True)
+    assert desk.begun[-1].have == frozenset() and wanted(desk).coarse
+    desk.encode("r", 2, tile("e1"))
+    assert desk.shown["ws1"] == ["e1", "e1"]
+
+
+def test_each_holder_gets_what_it_lacks_and_only_what_all_have_is_left_out(desk: Desk) -> None:
+    desk.encode("r", 1, tile("e1"), tile("e2"))
+    desk.send("ws1", "r", 1, "e1", "e2")
+    desk.whole_run("r", "ws1")
+    desk.connect("ws2")
+    desk.attach("ws2", "r")
+    desk.later(1)
+    desk.viewport("ws2", "r")
+    assert desk.begun[-1].have == frozenset() and wanted(desk).coarse
+    desk.encode("r", 2, tile("e1"), tile("e3"))
+    desk.send("ws1", "r", 2, "e3")
+    desk.send("ws2", "r", 2, "e1", "e3")
+    assert desk.shown["ws1"] == ["e1", "e2", "e3"] and desk.shown["ws2"] == ["e1", "e3"]
+    desk.later(1)
+    desk.viewport("ws2", "r")
+    assert desk.begun[-1].have == {"e1", "e3"}
+
+
+def test_only_so_many_tiles_are_remembered_the_oldest_goes_first(desk: Desk) -> None:
+    desk.send("ws1", "r", 1, *(f"e{n}" for n in range(1024)))
+    desk.send("ws1", "r", 1, "e0", "new")
+    desk.later(1)
+    desk.viewport("ws1", "r")
+    have = desk.begun[-1].have
+    assert len(have) == 1024 and "e0" in have and "e1" not in have and "new" in have
+
+
+def test_tiles_that_a_slow_client_lost_are_made_again_when_it_has_taken_the_others(desk: Desk) -> None:
+    desk.encode("r", 1, tile("e1"), tile("e2"))
+    desk.drop("ws1", "r", 1)
+    desk.send("ws1", "r", 1, "e2")
+    desk.end("r", 1)
+    desk.later(5)
+    assert len(desk.begun) == 1, "it is busy with what it has"
+    desk.show("ws1", "r", 1)
+    assert len(desk.begun) == 2 and desk.begun[-1].have == {"e2"}
+    desk.whole_run("r", "ws1")
+    desk.later(5)
+    assert len(desk.begun) == 2
+    assert desk.sessions.statistics().tiles_dropped_total == 1
+
+
+def test_lost_tiles_of_an_older_viewport_are_nobodys(desk: Desk) -> None:
+    desk.later(1)
+    desk.viewport("ws1", "r", 256)
+    desk.drop("ws1", "r", 1, 3)
+    desk.whole_run("r", "ws1")
+    desk.later(5)
+    assert len(desk.begun) == 2
+    assert desk.sessions.statistics().tiles_dropped_total == 3
+
+
+def test_what_was_lost_before_a_newer_viewport_is_not_made_for_its_own_sake(desk: Desk) -> None:
+    desk.drop("ws1", "r", 1)
+    desk.later(1)
+    desk.viewport("ws1", "r", 256)
+    desk.whole_run("r", "ws1")
+    desk.later(5)
+    assert len(desk.begun) == 2
+
+
+def test_lost_tiles_wait_while_paused(desk: Desk) -> None:
+    desk.pause("ws1", "r")
+    desk.drop("ws1", "r", 1)
+    desk.whole_run("r", "ws1")
+    assert len(desk.begun) == 1
+    desk.later(1)
+    desk.play("ws1", "r")
+    assert len(desk.begun) == 2
+
+
+def test_who_attached_while_it_ran_and_lost_tiles_gets_them_too(desk: Desk) -> None:
+    desk.connect("ws2")
+    desk.attach("ws2", "r")
+    desk.drop("ws2", "r", 1)
+    desk.end("r", 1)
+    desk.later(1)
+    desk.show("ws1", "r", 1)
+    assert len(desk.begun) == 1
+    desk.show("ws2", "r", 1)
+    assert len(desk.begun) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "parameter"),
+    [
+        ({"level": -1}, "level"),
+        ({"level": 32}, "level"),
+        ({"box": (0.0, 0.0, 0.0, 5.0)}, "box"),
+        ({"box": (0.0, 0.0, 5.0, -1.0)}, "box"),
+        ({"box": (3e9, 0.0, 5.0, 5.0)}, "box"),
+        ({"box": (0.0, 0.0, 1e308, 5.0)}, "box"),
+        ({"dpr": 0.0}, "dpr"),
+        ({"dpr": 17.0}, "dpr"),
+    ],
+)
+def test_a_viewport_that_cannot_be_is_refused_and_changes_nothing(
+    desk: Desk, values: dict[str, object], parameter: str
+) -> None:
+    with pytest.raises(BadRequest) as caught:
+        desk.viewport("ws1", "r", **values)
+    assert caught.value.parameter == parameter
+    assert desk.pause("ws1", "r")["state"]["viewport"]["box"] == (0, 0.0, 512.0, 512.0)
+    assert desk.ops("ws1") == []
+
+
+def test_a_viewport_of_too_many_tiles_is_refused_naming_the_limit(desk: Desk) -> None:
+    with pytest.raises(BadRequest) as caught:
+        desk.viewport("ws1", "r", box=(0.5, 0.0, 2560.0, 2560.0))
+    assert caught.value.text == "has 110 tiles; the limit is 100 (setting viewport_tiles_max)"
+    assert desk.sessions.statistics().over_tiles_total == 1
+    desk.later(1)
+    desk.viewport("ws1", "r", box=(0.0, 0.0, 2560.0, 2560.0))
