@@ -69,7 +69,7 @@ class _Work:
     def output_bytes(self, index: int) -> memoryview:
         return self.outputs[index].octets.data
 
-    def progress(self, used_bytes: int) -> None:
+    def progress(self, used_bytes: int, ends: tuple[int, ...] = ()) -> None:
         """Nobody reads along."""
 
     def unwanted(self, item: int) -> bool:

@@ -195,10 +195,10 @@ class _StageWork:
         at = self._output(index)
         return self._list.attached.view(at, self._list.todo.lent[at].buffer.size_bytes, writable=True)
 
-    def progress(self, used_bytes: int) -> None:
+    def progress(self, used_bytes: int, ends: tuple[int, ...] = ()) -> None:
         if self._expected is not None:
             check_source(self.source_fd, self._expected)  # What is final is shown at once.
-        self._list.say(Progress(self._list.todo.todo, self._index, used_bytes))
+        self._list.say(Progress(self._list.todo.todo, self._index, used_bytes, ends))
 
     def unwanted(self, item: int) -> bool:
         return self._list.unwanted(self._index, item)

@@ -52,8 +52,8 @@ class Work(Protocol):
     def output_bytes(self, index: int) -> memoryview:
         """Lend all bytes of an output, writable; its contents are arbitrary."""
 
-    def progress(self, used_bytes: int) -> None:
-        """Say that the first `used_bytes` of output 0 are final."""
+    def progress(self, used_bytes: int, ends: tuple[int, ...] = ()) -> None:
+        """Say that the first `used_bytes` of output 0 are final, and where the items end that are so by now."""
 
     def unwanted(self, item: int) -> bool:
         """Tell whether nobody wants this item of a step that makes many, counted from 0, any more."""

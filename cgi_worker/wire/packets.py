@@ -114,11 +114,16 @@ class Bye(_Message, frozen=True, tag="bye"):
 
 
 class Progress(_Message, frozen=True, tag="progress"):
-    """Worker -> daemon: the first `used_bytes` of this step's first output are final and may be read."""
+    """Worker -> daemon: the first `used_bytes` of this step's first output are final and may be read.
+
+    ends  where the items end that have become final, of a step that makes many, the last one at `used_bytes`; none:
+          one item.
+    """
 
     todo: int
     stage: int
     used_bytes: int
+    ends: tuple[int, ...] = ()
 
 
 class Done(_Message, frozen=True, tag="done"):

@@ -93,6 +93,9 @@ class Talk:
             raise WireError(f"progress to {message.used_bytes} bytes of {lent.buffer.size_bytes}")
         if lent.segment not in self.held:
             raise WireError("progress in a detached segment")
+        ends = (self._used_bytes, *message.ends)
+        if message.ends and (list(ends) != sorted(ends) or ends[-1] != message.used_bytes):
+            raise WireError("items that do not end one after the other")
         self._used_bytes = message.used_bytes
 
     def _hear_done(self, message: Done, todo: Todo) -> None:

@@ -52,7 +52,7 @@ class Crew:
         self._ledger.pool.grow(segment, event.used_bytes, facts)
         steps.tell_progress(self._ledger, job, worker.given[0], segment)
         for reader in self._ledger.readers(segment):
-            self._ledger.tell_growth(reader, segment)
+            self._ledger.tell_growth(reader, segment, event.ends)
 
     def done(self, event: StageDone) -> None:
         """Publish a stage's outputs; who waited for one of them is told."""
@@ -150,12 +150,13 @@ class Crew:
         A worker that has done its steps and only detaches is waited for: that takes less time than to fork another.
         """
         ledger = self._ledger
+        ready = [job for job in ledger.places.values() if job.phase is Phase.ADMITTED and job.ready()]
+        if not ready:
+            return
         self._detaching = Counter(
             w.owner for w in self.workers.values() if w.job is not None and not (w.given or w.ending or w.external)
         )
-        for job in ledger.places.values():
-            if job.phase is not Phase.ADMITTED or not job.ready():
-                continue
+        for job in ready:
             worker = self._worker_for(job)
             if worker is None:
                 continue

@@ -53,11 +53,12 @@ class WorkerJoined:
 
 @dataclass(frozen=True, slots=True)
 class StageGrew:
-    """A worker's stage has made the first bytes of its first output final."""
+    """A worker's stage has made the first bytes of its first output final; `ends`: of the items among them."""
 
     worker: WorkerId
     stage: int
     used_bytes: int
+    ends: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,7 @@ class TellGrowth:
     segment: SegmentId
     used_bytes: int
     facts: str
+    ends: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

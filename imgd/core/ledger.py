@@ -82,9 +82,9 @@ class Ledger:
             for index in survey(other, self.pool).borrows
         )  # fmt: skip
 
-    def tell_growth(self, job: Job, segment: Segment) -> None:
+    def tell_growth(self, job: Job, segment: Segment, ends: tuple[int, ...] = ()) -> None:
         """Tell a job's client that the first bytes of its result may be read."""
-        self.order(TellGrowth(job.id, segment.id, segment.used_bytes, segment.facts))
+        self.order(TellGrowth(job.id, segment.id, segment.used_bytes, segment.facts, ends))
 
     def tell_replied(self, job: Job, segment: Segment) -> None:
         """Tell a job's client that its result is ready; it reads from now on."""

@@ -27,7 +27,7 @@ class Client:
         self.since_s = trio.current_time()
         self.outcome: Outcome | None = None
         self.facts = ""
-        self.marks: list[int] = []  # Bytes that were final each time that something was; for results of many items.
+        self.marks: list[int] = []  # Where the items of the result end, as far as they are final.
         self.steps: list[TellStep] = []  # As they were told; who reads them takes them out.
         self._floor = floor
         self._segment = -1
@@ -47,9 +47,9 @@ class Client:
     def hear(self, news: TellGrowth | TellStep | TellEnd) -> None:
         """Note what the core tells; called by the supervise loop."""
         match news:
-            case TellGrowth(_, segment, used_bytes, facts):
+            case TellGrowth(_, segment, used_bytes, facts, ends):
                 self._segment, self._used_bytes, self.facts = segment, used_bytes, facts
-                self.marks.append(used_bytes)
+                self.marks += ends or (used_bytes,)
             case TellStep():
                 self.steps.append(news)
             case TellEnd(_, outcome, segment, used_bytes, facts):

@@ -134,8 +134,8 @@ class Desk:
 def event_of(worker: WorkerId, message: FromWorker) -> Event | None:
     """Translate what a worker said into what the core hears; None for what it need not hear."""
     match message:
-        case Progress(_, stage, used_bytes):
-            return StageGrew(worker, stage, used_bytes)
+        case Progress(_, stage, used_bytes, ends):
+            return StageGrew(worker, stage, used_bytes, ends)
         case Done(_, stage, used_bytes, facts, elapsed_ms):
             return StageDone(worker, stage, used_bytes, facts, elapsed_ms)
         case Failed(_, _, code, text):

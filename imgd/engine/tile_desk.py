@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import msgspec
 import trio
 
 from cgi_worker.wire.facts import Facts, Source
@@ -50,7 +49,7 @@ class Look:
 def look_of(view: View, facts: Facts, source: Source) -> Look:
     """Take a view for what its tiles are of."""
     view = whole_view(view)
-    named = msgspec.json.encode((msgspec.to_builtins(view), msgspec.to_builtins(source)))
+    named = repr((view, source)).encode()  # No JSON: a frame's name need not be UTF-8.
     return Look(view, facts, source, hashlib.sha256(named).hexdigest().encode())
 
 

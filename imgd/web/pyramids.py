@@ -17,7 +17,7 @@ from cgi_worker.wire.steps import Tone
 from cgi_worker.wire.tiles import LEVEL_MAX, NOT_OF_TILES, TILE_PX, whole_view
 from cgi_worker.wire.view import Format, RowOrder, View, view_from_pairs, view_pairs
 from imgd.engine.answer import Known
-from imgd.errors import BadRequest, NoSuchTile, OtherVersion
+from imgd.errors import BadFrame, BadRequest, NoSuchTile, OtherVersion
 from imgd.model import Asker
 from imgd.web.query import decode_text
 from imgd.web.seam import Engine
@@ -158,7 +158,7 @@ def _pyramid_of(named: Named, known: Known) -> Pyramid:
         hdu = channels[0].hdu
         tone = tone_of(named.view, channels, (hdu.width_px, hdu.height_px))
     except ViewError as error:
-        raise BadRequest(error.text, error.parameter) from error
+        raise (BadFrame if error.parameter == "frame" else BadRequest)(error.text, error.parameter) from error
     version = version_of(known.source, named.view.rows)
     stem = stem_of(named.look, version)
     return Pyramid(named, known.source, version, stem, (hdu.width_px, hdu.height_px), tone, count_of(channels))

@@ -121,6 +121,8 @@ class TileServer:
             return
         media_type = MEDIA_TYPES[pyramid.named.view.format]
         if reply.method == "HEAD":
+            if pyramid.named.version:  # It may have been remembered, and the frame be another by now.
+                await self.pyramids.find(pyramid.named, asker_of(reply.scope))
             await reply.head_only(etag, media_type)
             return
         view = pyramid.named.view

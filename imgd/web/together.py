@@ -1,5 +1,6 @@
 """Together: what a connection writes in one go though it was said in several messages."""
 
+import struct
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ from hypercorn.typing import AppWrapper
 from imgd.web.seam import Scope, Send
 
 _TOGETHER: Final = "imgd.together"
+_TEXT: Final = 0x81  # Whole messages.
+_BINARY: Final = 0x82
 
 
 class Together:
@@ -26,14 +29,13 @@ class Together:
         self._pieces.append(data)
 
     async def send(self, messages: Iterable[str | bytes], send: Send) -> None:
-        """Send messages, and write them."""
-        self.is_holding = True  # Sending does not wait then.
-        try:
-            for message in messages:
-                kind = "text" if isinstance(message, str) else "bytes"
-                await send({"type": "websocket.send", kind: message})
-        finally:
-            self.is_holding = False
+        """Send messages of an open websocket, and write them.
+
+        Source  RFC 6455, 5.2: a server's frames are not masked; the layers below would copy each message three times.
+        """
+        for message in messages:
+            data = message.encode() if isinstance(message, str) else message
+            self._pieces += (_frame_head(_TEXT if isinstance(message, str) else _BINARY, len(data)), data)
         await self.flush()
 
     def sending(self, send: Send) -> Send:
@@ -56,14 +58,31 @@ class Together:
             await self._write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
+class OneByOne(Together):
+    """Leaves messages as they are: on HTTP/2 each goes on its own."""
+
+    async def send(self, messages: Iterable[str | bytes], send: Send) -> None:
+        """Send messages."""
+        for message in messages:
+            await send({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
+
+
 async def _written_already(data: bytes) -> None:
     assert not data
+
+
+def _frame_head(code: int, size_bytes: int) -> bytes:
+    if size_bytes < 126:
+        return bytes((code, size_bytes))
+    if size_bytes < 1 << 16:
+        return struct.pack("!BBH", code, 126, size_bytes)
+    return struct.pack("!BBQ", code, 127, size_bytes)
 
 
 def together_of(scope: Scope) -> Together:
     """Find what writes messages of this websocket in one go; on HTTP/2 each goes on its own."""
     found = scope.get("extensions", {}).get(_TOGETHER)
-    return found if isinstance(found, Together) else Together(_written_already)
+    return found if isinstance(found, Together) else OneByOne(_written_already)
 
 
 class TogetherTasks(TaskGroup):

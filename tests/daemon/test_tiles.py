@@ -61,6 +61,19 @@ async def test_a_tile_is_the_same_by_every_address(tmp_path: Path) -> None:
         assert small.shape == (1, 1)
 
 
+async def test_a_name_that_is_not_utf_8_and_a_file_without_an_image_are_answered_like_any_other(tmp_path: Path) -> None:
+    sky = make.image_hdu(make.star_field(300, 300))
+    make.write(tmp_path / "x\udcff.fits", sky)
+    make.write(tmp_path / "plain.fits", sky)
+    make.write(tmp_path / "table.fits", make.empty_hdu(), make.table_hdu())
+    async with running_daemon(f"f={tmp_path}", workers_max=1, worker_threads=1) as daemon:
+        for target in ("/tiles/f/{}.fits/0/0/0.jpg", "/dzi/f/{}.fits_files/0/0_0.jpg", "/iiif/3/f%2F{}.fits/full/max/0/default.jpg",
+                       "/tile?frame=f/{}.fits&level=0&x=0&y=0"):  # fmt: skip
+            odd, plain = await daemon.get(target.format("x%FF")), await daemon.get(target.format("plain"))
+            assert (odd.status, odd.body) == (200, plain.body)
+            assert (await daemon.get(target.format("table"))).status == 422
+
+
 async def test_iiif_regions_are_parts_of_the_picture_as_it_is_seen(tmp_path: Path) -> None:
     make.write(tmp_path / "a.fits", make.image_hdu(make.star_field(HEIGHT, WIDTH)))
     async with running_daemon(f"f={tmp_path}", rows="up") as daemon:

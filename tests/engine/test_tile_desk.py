@@ -85,7 +85,7 @@ async def learn(rig: Running, name: str = "a") -> None:
 async def test_tiles_asked_for_one_by_one_at_the_same_time_are_one_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tile_desk, "GATHER_S", 0.1)
+    monkeypatch.setattr(tile_desk, "GATHER_S", 0.5)
     async with running(tmp_path) as rig:
         octets = rig.put("a", frame())
         before, jobs = rig.held(), 1
@@ -127,7 +127,7 @@ async def test_who_comes_back_before_the_list_is_begun_is_on_it_once(
 async def test_tiles_of_several_levels_that_come_mixed_are_each_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tile_desk, "GATHER_S", 0.1)
+    monkeypatch.setattr(tile_desk, "GATHER_S", 0.5)
     async with running(tmp_path) as rig:
         octets = rig.put("a", frame())
         await learn(rig)
@@ -188,6 +188,17 @@ async def test_another_look_or_a_rewritten_frame_is_another_tile(tmp_path: Path)
                 bodies.add(tile.body)
                 etags.add(tile.etag)
         assert len(bodies) == len(etags) == 6
+
+
+async def test_a_frame_whose_name_is_not_utf_8_has_tiles_of_its_own(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        etags = set()
+        for name in ("a\udcff", "a\udcfe"):
+            octets = rig.put(name, frame(), 1)
+            tile = await rig.tile(look(name), 0, 1, 1)
+            assert tile.body == tile_of(octets, look(name), TilePlace(0, 1, 1))
+            etags.add(tile.etag)
+        assert len(etags) == 2
 
 
 async def test_the_same_tiles_asked_for_by_two_are_made_once(tmp_path: Path) -> None:
@@ -501,7 +512,7 @@ async def test_a_viewport_is_shared_out_between_workers_and_no_list_takes_the_pl
 async def test_a_list_takes_no_more_than_its_part_of_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tile_desk, "GATHER_S", 0.1)
+    monkeypatch.setattr(tile_desk, "GATHER_S", 0.5)
     async with running(tmp_path, budget_bytes=16 * MIB, workers_max=1) as rig:
         rig.put("a", frame())
         await learn(rig)

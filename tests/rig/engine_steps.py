@@ -314,8 +314,8 @@ class _Alone:
     def output_bytes(self, index: int) -> memoryview:
         return self.outputs[index].data
 
-    def progress(self, used_bytes: int) -> None:
-        self.announced.append(used_bytes)
+    def progress(self, used_bytes: int, ends: tuple[int, ...] = ()) -> None:
+        self.announced += ends or (used_bytes,)
 
     def unwanted(self, item: int) -> bool:
         raise AssertionError("no lists are made here")

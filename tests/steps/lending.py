@@ -51,8 +51,8 @@ class Lending:
     def output_bytes(self, index: int) -> memoryview:
         return self.output_array(index).data
 
-    def progress(self, used_bytes: int) -> None:
-        self.announced.append(used_bytes)
+    def progress(self, used_bytes: int, ends: tuple[int, ...] = ()) -> None:
+        self.announced += ends or (used_bytes,)
 
     def unwanted(self, item: int) -> bool:
         return item in self.dropped
