@@ -4,14 +4,14 @@ import http.client
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
 from bench.frames import MONO61, make_star_frame
-from bench.panners import ACROSS, DOWN, TILE_PX
+from bench.panners import ACROSS, DOWN, TILE_PX, Viewer
 from bench.programs import cpu_s_of, expect, read_line, running_program, say
 from bench.table import Measure, median, percentile
 from tests.daemon.rig import RunningDaemon, running_daemon
@@ -19,6 +19,9 @@ from tests.daemon.rig import RunningDaemon, running_daemon
 CLIENTS: Final = 8
 SECONDS: Final = 4.0
 IDLE: Final = 500
+SLOW: Final = 8
+SCREENS_UNREAD: Final = 8  # More than all buffers on the way hold.
+CALM_CONSTANT: Final = 2210  # Bodies a second of hypercorn's Trio worker where the bounds were set.
 HIT_TILES: Final = 200
 SETTLE_S: Final = 1.5
 SCREENS: Final = 40
@@ -40,12 +43,17 @@ async def measure_live(folder: Path, rounds: int) -> list[Measure]:
         alone = await _screens(usual)
         measures += _told(alone)
         say(f"cache hits beside a constant body, {rounds} rounds")
-        measures += await _hits(usual, rounds)
+        hits, constant = await _hits(usual, rounds)
+        measures += hits
         say(f"{IDLE} sessions that do nothing")
         measures += await _idle(usual, alone["first"])
+        say(f"{SLOW} clients that take nothing")
+        measures.append(await _beside_slow(usual, alone["first"]))
+    async with running_daemon(f"night={root}", sessions_max=IDLE + 50) as fresh:
+        measures.append(await _memory(fresh))
     async with running_daemon(f"night={root}", tile_cache_bytes=0) as bare:
         say(f"{CLIENTS} viewers panning, {rounds} rounds")
-        measures += await _panning(bare, rounds)
+        measures += await _panning(bare, rounds, constant)
         say("viewports that are closed at once")
         measures.append(await _closed(bare))
     return measures
@@ -111,7 +119,7 @@ def _told(taken: dict[str, list[float]]) -> list[Measure]:
     ]
 
 
-async def _panning(daemon: RunningDaemon, rounds: int) -> list[Measure]:
+async def _panning(daemon: RunningDaemon, rounds: int, constant: float) -> list[Measure]:
     """Have many pan at once, by websockets and by plain HTTP, in turns."""
     jobs = {
         "websockets": {"by": "websocket", "view": "frame=night/mono61.fits"},
@@ -133,6 +141,16 @@ async def _panning(daemon: RunningDaemon, rounds: int) -> list[Measure]:
         measures.append(
             Measure(f"{CLIENTS} pan by {name}: tiles", "/s", median(rates), bound, how, tuple(rates), at_least=True)
         )
+        how = f"{constant:.0f}/s; where it gives {CALM_CONSTANT}/s, this is the same bound as the one above"
+        ratio = Measure(
+            f"{CLIENTS} pan by {name}: tiles / hypercorn's constant body",
+            "x",
+            median(rates) / constant,
+            bound / CALM_CONSTANT,
+            how,
+            at_least=True,
+        )
+        measures.append(ratio)
         shown = f"median {median(took):.1f} ms, p99 {percentile(took, 0.99):.1f}"
         measures.append(
             Measure(f"{CLIENTS} pan by {name}: p99 / median", "x", percentile(took, 0.99) / median(took), 10, shown)
@@ -150,7 +168,7 @@ async def _drive(daemon: RunningDaemon, job: dict[str, Any]) -> dict[str, Any]:
     return await trio.to_thread.run_sync(run)
 
 
-async def _hits(daemon: RunningDaemon, rounds: int) -> list[Measure]:
+async def _hits(daemon: RunningDaemon, rounds: int) -> tuple[list[Measure], float]:
     """Ask for tiles that are kept, and for a constant body of the same size from hypercorn, in turns."""
     targets, size_bytes = await trio.to_thread.run_sync(_versioned, daemon)
     job = {"by": "http", "targets": targets, "clients": 1, "connections": CLIENTS, "seconds": SECONDS / 2}
@@ -163,7 +181,7 @@ async def _hits(daemon: RunningDaemon, rounds: int) -> list[Measure]:
             theirs.append((await _drive(other, {**job, "targets": ["/"]}))["rate"])
     how = f"{median(ours):.0f}/s against {median(theirs):.0f}/s of {size_bytes} bytes; {CLIENTS} connections"
     rate = median(ours) / median(theirs)
-    return [Measure("hits / hypercorn's constant body", "x", rate, 0.9, how, at_least=True)]
+    return [Measure("hits / hypercorn's constant body", "x", rate, 0.9, how, at_least=True)], median(theirs)
 
 
 def _versioned(daemon: RunningDaemon) -> tuple[list[str], int]:
@@ -191,21 +209,45 @@ def _got(connection: http.client.HTTPConnection, target: str) -> bytes:
 
 
 async def _idle(daemon: RunningDaemon, alone: Sequence[float]) -> list[Measure]:
-    """Open sessions that each hold a runner and do nothing; what they cost, and what they do to one who looks."""
+    """Open sessions that each hold a runner and do nothing; what they do to one who looks."""
+    async with _idlers(daemon, IDLE):
+        beside = (await _screens(daemon))["first"]
+    return [_compared(f"first tile's p99 beside {IDLE} idle sessions / alone", beside, alone, 1.2)]
+
+
+async def _memory(daemon: RunningDaemon) -> Measure:
     async with _idlers(daemon, IDLE // 10):
         await trio.sleep(SETTLE_S)
     before = daemon.pss_bytes()
     async with _idlers(daemon, IDLE):
         await trio.sleep(SETTLE_S)
         each_kb = (daemon.pss_bytes() - before) / 1e3 / IDLE
+    how = f"growth of PSS by {IDLE} websockets with an open runner, each"
+    return Measure("an idle session", "kB", each_kb, 60, how)
+
+
+async def _beside_slow(daemon: RunningDaemon, alone: Sequence[float]) -> Measure:
+    """Have clients ask for many tiles that they do not take, while one looks."""
+    viewers: list[Viewer] = []
+    with ExitStack() as stack:
+        for number in range(SLOW):
+            job = {"clients": SLOW, "level": 0, "size": SIZE}
+            viewer = await trio.to_thread.run_sync(Viewer, daemon.host, daemon.port, job, number)
+            stack.callback(viewer.wire.socket.close)
+            viewers.append(viewer)
+        for _ in range(SCREENS_UNREAD):
+            for viewer in viewers:
+                viewer.pan()
+            await trio.sleep(0.5)
         beside = (await _screens(daemon))["first"]
+    return _compared(f"first tile's p99 beside {SLOW} clients that take nothing / alone", beside, alone, 1.2)
+
+
+def _compared(name: str, beside: Sequence[float], alone: Sequence[float], bound: float) -> Measure:
     p99, alone_p99 = percentile(beside, 0.99), percentile(alone, 0.99)
     medians = f"medians {median(beside):.1f}, {median(alone):.1f}"
     how = f"{p99:.1f} ms against {alone_p99:.1f} ms of {len(alone)} screens; {medians}"
-    return [
-        Measure("an idle session", "kB", each_kb, 60, f"growth of PSS by {IDLE} websockets with an open runner, each"),
-        Measure(f"first tile's p99 beside {IDLE} idle sessions / alone", "x", p99 / alone_p99, 1.2, how),
-    ]
+    return Measure(name, "x", p99 / alone_p99, bound, how)
 
 
 @asynccontextmanager
@@ -217,27 +259,26 @@ async def _idlers(daemon: RunningDaemon, count: int) -> AsyncIterator[None]:
 
 
 async def _closed(daemon: RunningDaemon) -> Measure:
-    """Ask for screens and close at once; count the tiles that are made nevertheless."""
+    """Ask for screens and close at once; count the tiles that are made after the closing was answered."""
     async with daemon.websocket("/live") as live:
         made = 0
         for number in range(CANCELLED):
             ask = {"id": 1, "op": "open", "view": f"frame=night/mono61.fits&cut=600,{3000 + number}"}
             await live.send_message(json.dumps(ask))
             runner = (await _until(live, "opened"))["runner"]
-            before = await _tiles_made(daemon)
             box = [0, 0, 3 * ACROSS * TILE_PX, 3 * DOWN * TILE_PX]
-            await live.send_message(
-                json.dumps({"id": 2, "op": "viewport", "runner": runner, "level": 0, "box": box, "again": True})
-            )
+            look = {"id": 2, "op": "viewport", "runner": runner, "level": 0, "box": box, "again": True}
+            await live.send_message(json.dumps(look))
             with trio.fail_after(LIMIT_S):
                 while not isinstance(await live.get_message(), bytes):
                     pass
             await live.send_message(json.dumps({"id": 3, "op": "close", "runner": runner}))
+            await _until(live, "closed")
+            before = await _tiles_made(daemon)
             await trio.sleep(0.5)
             made += await _tiles_made(daemon) - before
-    each = made / CANCELLED
     how = f"of {9 * ACROSS * DOWN} that were asked for, by a client that closes when the first one comes; mean"
-    return Measure("tiles made for a viewport that is closed", "", each, 40, how)
+    return Measure("tiles made after their viewport was closed", "", made / CANCELLED, 4, how)
 
 
 async def _tiles_made(daemon: RunningDaemon) -> int:

@@ -15,10 +15,28 @@ from cgi_worker.kernels.counts import collect
 from cgi_worker.kernels.floats import reduce_floats
 from cgi_worker.kernels.means import FACTOR_MAX, reduce_means
 from cgi_worker.kernels.narrow import reduce_narrow
-from cgi_worker.kernels.reduce import BINS, F4, FULL, HIGHEST, I2, LOWEST, SQUARES, SUM, TOP, Grid, Into, Scaling
+from cgi_worker.kernels.reduce import (
+    BINS,
+    F4,
+    FULL,
+    HIGHEST,
+    I2,
+    LOWEST,
+    SQUARES,
+    SUM,
+    TABLES,
+    TOP,
+    Grid,
+    Into,
+    Scaling,
+)
 from cgi_worker.kernels.wide import reduce_wide
 
 BAND_PX: Final = 1 << 20  # A band takes about a millisecond; the same bands whatever the threads.
+BANDS_LONG: Final = (
+    4  # So much longer are bands at most where nothing is borrowed for them: each costs some time to begin.
+)
+BANDS_LEFT: Final = 8  # There are still as many as this while they are longer, so that threads end together.
 COUNTED_MAX: Final = 2**32 - 1  # What counters hold; they are emptied before they could overflow.
 
 
@@ -79,11 +97,15 @@ class Counted(NamedTuple):
 
 def bands(grid: Grid, *, apart: bool = False) -> list[Grid]:
     """Cut a pass over all block rows into bands, by what is read of them."""
-    height = max(1, BAND_PX // (grid.taken * grid.width))
-    if apart and grid.taken < grid.factor:
-        height = 1
-    starts = range(grid.first, grid.last, height)
-    return [grid._replace(first=first, last=min(first + height, grid.last)) for first in starts]
+    row_px, first, cut = grid.taken * grid.width, grid.first, []
+    while first < grid.last:
+        left_px = (grid.last - first) * row_px
+        size_px = BAND_PX if apart else min(max(BAND_PX, left_px // BANDS_LEFT), BANDS_LONG * BAND_PX)
+        height = 1 if apart and grid.taken < grid.factor else max(1, size_px // row_px)
+        last = min(first + height, grid.last)
+        cut.append(grid._replace(first=first, last=last))
+        first = last
+    return cut
 
 
 def borrow(band: Grid, over: Pass) -> Piece:
@@ -164,7 +186,7 @@ def _kernel(grid: Grid, scaling: Scaling) -> Callable[..., None]:
 
 def _carry_out(turns: _Turns, grid: Grid, scaling: Scaling, plane: NDArray[np.float32]) -> NDArray[np.uint64]:
     bins = BINS if grid.counting else 0
-    counts = np.zeros((4, bins + 1), np.uint32)
+    counts = np.zeros((TABLES, bins + 1), np.uint32)
     histogram = np.zeros((3 if grid.parities == 2 else 1, bins), np.uint64)
     kernel = _kernel(grid, scaling)
     pending = 0

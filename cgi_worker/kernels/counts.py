@@ -12,7 +12,7 @@ from cgi_worker.kernels.reduce import BINS
 def collect(counts: NDArray[np.uint32], channels: tuple[int, int, int, int], histogram: NDArray[np.uint64]) -> None:
     """Add counters to the histogram, and empty them.
 
-    counts     (4, BINS + 1) uint32; the last bin of each is thrown away.
+    counts     (TABLES, BINS + 1) uint32, of which the first four are added; the last bin of each is thrown away.
     channels   to which channel each of the four belongs.
     histogram  (channels, BINS) uint64.
     """

@@ -6,62 +6,179 @@ It leaves to `narrow`: 8-bit pixels, highest ones, and large blocks.
 from collections.abc import Callable
 from typing import Any, Final
 
+import numba
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import cgutils
 from numpy.typing import NDArray
 
 from cgi_worker.kernels.compiled import BYTES, compiled, part
 from cgi_worker.kernels.fetching import fetch
-from cgi_worker.kernels.reduce import FLOAT32_MAX, GRID, INTO, NOTHING, SCALING, Grid, Into, Scaling
+from cgi_worker.kernels.reduce import (
+    BINS,
+    FLOAT32_MAX,
+    GRID,
+    INTO,
+    NOTHING,
+    PAIRS,
+    SCALING,
+    Grid,
+    Into,
+    Scaling,
+)
+from cgi_worker.kernels.vectors import LANES, NEAR, OCTET, SHORTS, WORDS, Vectors, note_near
 
-SPAN: Final = 8192  # Columns worked on at once, of one block row or of several, so that they stay in near caches.
+SPAN: Final = 12_288  # Columns worked on at once, of one block row or of several, so that they stay in near caches.
 PIECE: Final = 64  # Columns added and counted in turns: adders have time while counters are written.
-LINE: Final = 32  # Pixels of a cache line.
+LINE: Final = 64  # Octets of a cache line.
 FACTOR_MAX: Final = 256  # Sums of larger blocks may be beyond 32 bits.
+SAMPLES: Final = 96  # By which the base is found; all but one have to be near it.
+FAR: Final = -1  # No base: values are counted one by one.
+
+
+def _bringing(counting: bool, blanking: bool) -> Any:
+    """Make the function that adds PIECE pixels of one row to their columns, and notes what is to be counted.
+
+    It takes the first octet and column; 1 if bytes are to be swapped, the blank bin, the base; room for notes, the
+    columns' sums and numbers of good pixels. It returns 1 if what it noted are pairs.
+    """
+
+    def add(say: Vectors, stored: list[Any], told: list[Any], into: list[Any]) -> Any:
+        (blank, base), (notes, sums, goods), builder = told[3:], into, say.builder
+        keys = [builder.xor(each, say.every(0x8000)) for each in stored]
+        for at, key in enumerate(keys):
+            added = builder.zext(key, WORDS)
+            if blanking:
+                good = builder.zext(builder.icmp_unsigned("!=", key, say.splat(blank)), WORDS)
+                added = builder.mul(good, added)
+                say.add(good, goods, at * LANES)
+            say.add(added, sums, at * LANES)
+        return note_near(say, keys, base, notes) if counting else ir.Constant(OCTET, 0)
+
+    def bring(_typing: Any, source: Any, told: Any, into: Any) -> Any:
+        def generate(build: Any, builder: Any, signature: Any, given: Any) -> Any:
+            say, (of, _, kinds) = Vectors(builder), signature.args
+            told, into = (cgutils.unpack_tuple(builder, each) for each in given[1:])  # type: ignore[no-untyped-call]
+            rooms = [build.make_array(kind)(build, builder, room).data for kind, room in zip(kinds, into, strict=True)]
+            rooms[1:] = [builder.gep(room, [told[1]]) for room in rooms[1:]]
+            start = builder.gep(build.make_array(of)(build, builder, given[0]).data, [told[0]])
+            stored, before = [say.load(start, 2 * at) for at in range(0, PIECE, LANES)], builder.block
+            with builder.if_then(builder.trunc(told[2], ir.IntType(1)), likely=True):
+                turned, after = [say.swapped(each) for each in stored], builder.block
+            for at, (one, other) in enumerate(zip(turned, stored, strict=True)):
+                stored[at] = builder.phi(SHORTS)
+                stored[at].add_incoming(one, after)
+                stored[at].add_incoming(other, before)
+            return add(say, stored, told, rooms)
+
+        return numba.types.uint8(source, told, into), generate
+
+    return numba.extending.intrinsic(bring)
+
+
+@part
+def _alike(fours: Any) -> Any:
+    """Tell whether all pairs are the same, as where a frame is black or full: to count them one by one takes long."""
+    other = (fours[0] >> np.uint64(16) | fours[0] << np.uint64(48)) ^ fours[0]
+    for four in range(PIECE // 8):
+        other |= fours[four] ^ fours[0]
+    return other == 0
+
+
+@part
+def _load(words: Any, y: Any, x: Any, swap: Any) -> Any:
+    """Turn a stored pixel into its bin."""
+    word = words[y, x]
+    turned = np.uint16((word >> np.uint16(8)) | (word << np.uint16(8)))
+    return np.uint16((turned if swap else word) ^ np.uint16(0x8000))
 
 
 def _adding(counting: bool, blanking: bool) -> Callable[..., None]:
     """Make the function that brings rows of one span of some block rows to their columns, and to the counters.
 
-    One column is counted a cycle, for that is how fast a core writes; so the rest is done meanwhile, piece by piece,
-    and the row that comes next is fetched.
+    One or two counters are written a cycle, which takes longer than all the rest; so neighbours that are both near the
+    base are counted together, and the rest is done meanwhile, piece by piece, and the row that comes next is fetched.
     """
+    bring = _bringing(counting, blanking)
 
     @part
     def add(source: Any, lie: Any, told: Any, scratch: Any, tables: Any) -> None:
         (top, taken, step), (pitch, high), (left, n, span) = lie
-        (keys, sums, goods), (first, second, third, fourth) = scratch, tables
-        words, row_bytes, (swap, blank) = source.view(np.uint16), np.int64(source.shape[1]), told
-        one, none, piece, line = np.uint32(1), np.uint32(0), np.uint64(PIECE), np.uint64(LINE)
+        (notes, sums, goods), (first, second, third, fourth, pairs, _) = scratch, tables
+        words, row_bytes, (swap, blank, base) = source.view(np.uint16), np.int64(source.shape[1]), told
+        fours, one, none, piece = notes.view(np.uint64), np.uint32(1), np.uint32(0), np.uint64(PIECE)
         for turn in range(high * taken):
             y, own = top + turn // taken * pitch + turn % taken * step, np.uint64(turn // taken * span)
             begin, whole, end = np.uint64(left), np.uint64(n // PIECE * PIECE), np.uint64(n)
-            for start in range(np.uint64(0), end, piece):
-                for near in range(np.uint64(0), piece, line):
-                    fetch(source, (y + step) * row_bytes + 2 * np.int64(begin + start + near))
-                for near in range(piece if start < whole else end - whole):
-                    word = words[y, begin + start + near]
-                    turned = np.uint16((word >> np.uint16(8)) | (word << np.uint16(8)))
-                    key = np.uint16((turned if swap else word) ^ np.uint16(0x8000))
-                    keys[near] = key
-                    if blanking:
-                        goods[own + start + near] += none if key == blank else one
-                    sums[own + start + near] += none if blanking and key == blank else np.uint32(key)
-                for near in range(np.uint64(0), piece if counting and start < whole else np.uint64(0), np.uint64(4)):
-                    first[keys[near]] += one
-                    second[keys[near + np.uint64(1)]] += one
-                    third[keys[near + np.uint64(2)]] += one
-                    fourth[keys[near + np.uint64(3)]] += one
-            for near in range(end - whole if counting else np.uint64(0)):
-                if near & np.uint64(1):
-                    second[keys[near]] += one
-                else:
-                    first[keys[near]] += one
+            for start in range(np.uint64(0), whole, piece):
+                at = y * row_bytes + 2 * np.int64(begin + start)
+                for near in range(0, 2 * PIECE, LINE):
+                    fetch(source, at + step * row_bytes + near)
+                if bring(source, (at, own + start, swap, blank, base), scratch):
+                    if fours[0] == fours[1] and _alike(fours):
+                        pairs[notes[0]] += np.uint32(PIECE // 2)
+                        continue
+                    for four in range(np.uint64(PIECE // 8)):
+                        some = fours[four]
+                        pairs[np.uint16(some)] += one
+                        pairs[np.uint16(some >> np.uint64(16))] += one
+                        pairs[np.uint16(some >> np.uint64(32))] += one
+                        pairs[some >> np.uint64(48)] += one
+                elif counting:
+                    for near in range(np.uint64(0), piece, np.uint64(4)):
+                        first[notes[near]] += one
+                        second[notes[near + np.uint64(1)]] += one
+                        third[notes[near + np.uint64(2)]] += one
+                        fourth[notes[near + np.uint64(3)]] += one
+            for column in range(whole, end):
+                key = _load(words, y, begin + column, swap)
+                if blanking:
+                    goods[own + column] += none if key == blank else one
+                sums[own + column] += none if blanking and key == blank else np.uint32(key)
+                if counting:
+                    if column & np.uint64(1):
+                        second[key] += one
+                    else:
+                        first[key] += one
 
     return add
 
 
 _add, _add_and_count = _adding(False, False), _adding(True, False)
 _add_good, _add_good_and_count = _adding(False, True), _adding(True, True)
+
+
+@part
+def _find_base(source: Any, grid: Any) -> Any:
+    """Find the base that nearly all pixels are near to, by some of those in the middle row; FAR if there is none."""
+    words, found, y = source.view(np.uint16), np.empty(SAMPLES, np.int64), source.shape[0] // 2
+    for k in range(SAMPLES):
+        key, at = np.int64(_load(words, y, grid.x + k * grid.width // SAMPLES, grid.swap == 1)), k
+        while at > 0 and found[at - 1] > key:
+            found[at] = found[at - 1]
+            at -= 1
+        found[at] = key
+    for low in range(2):
+        high = SAMPLES - 2 + low
+        if found[high] - found[low] < NEAR:
+            return min(max((found[low] + found[high] - NEAR) // 2, 0), BINS - NEAR)
+    return np.int64(FAR)
+
+
+@part
+def _part_pairs(pairs: Any, base: Any, table: Any) -> None:
+    """Bring what was counted in pairs to a table of values, and empty it."""
+    found = np.zeros(NEAR, np.uint32)
+    for high in range(np.uint64(NEAR)):
+        total = np.uint32(0)
+        for low in range(high + np.uint64(1)):
+            count = pairs[high * np.uint64(NEAR) + low]
+            total += count
+            found[low] += count
+            pairs[high * np.uint64(NEAR) + low] = 0
+        found[high] += total
+    for near in range(NEAR):
+        table[base + near] += found[near]
 
 
 def _summing(count: int) -> Callable[[Any, Any], None]:
@@ -225,8 +342,9 @@ def _add_rows(source: Any, lie: Any, grid: Any, scratch: Any, tables: Any) -> No
 
     lie  the first row, how many are taken, how many further the next one is; rows of a block row, block rows; the
          first column, columns, and how many there is room for.
+    tables  four of counters, the one of pairs, and the base that these count from.
     """
-    told = (grid.swap == 1, np.uint16(grid.blank))
+    told = (grid.swap == 1, np.uint16(grid.blank), tables[5])
     blanking = grid.blanking == 1 and grid.pooling != NOTHING
     if grid.counting == 1 and blanking:
         _add_good_and_count(source, lie, told, scratch, tables)
@@ -250,11 +368,16 @@ def reduce_means(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: 
     span = factor * max(1, min(SPAN // factor, across))
     high = max(1, SPAN // span) if across == into.plane.shape[2] else 1  # Block rows at once.
     shape, blocks = (parities, span * high), span // factor * high
-    columns, goods, keys = np.empty(shape, np.uint32), np.empty(shape, np.uint32), np.empty(PIECE, np.uint16)
+    columns, goods, notes = np.empty(shape, np.uint32), np.empty(shape, np.uint32), np.empty(PIECE, np.uint16)
     picked = (np.empty(blocks, np.uint32), np.empty(blocks, np.uint32))
     scratch = (columns, np.empty(shape, np.uint32), goods, np.empty(shape, np.uint32), picked)
-    near = 2 * (2 - parities)  # 2: all four tables are of one channel.
-    tables = ((counts[0], counts[1], counts[near], counts[near + 1]), (counts[2], counts[3], counts[2], counts[3]))
+    near, base = 2 * (2 - parities), np.int64(FAR)  # 2: all four tables are of one channel.
+    if grid.counting == 1 and parities == 1 and source.shape[0] > 0:
+        base = _find_base(source, grid)
+    tables = (
+        (counts[0], counts[1], counts[near], counts[near + 1], counts[PAIRS], base),
+        (counts[2], counts[3], counts[2], counts[3], counts[PAIRS], base),
+    )
     row, told = grid.first, (grid, scaling, into.plane)
     while row < grid.last:
         top = (row - grid.first) * factor
@@ -267,8 +390,10 @@ def reduce_means(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: 
                 goods[parity, : span * some if grid.blanking == 1 else 0] = 0
                 each = (taken + parities - 1 - parity) // parities
                 lie = ((top + parity, each, parities), (factor, some), (grid.x + start, n, span))
-                _add_rows(source, lie, grid, (keys, columns[parity], goods[parity]), tables[parity])
+                _add_rows(source, lie, grid, (notes, columns[parity], goods[parity]), tables[parity])
             if grid.pooling != NOTHING:
                 place = (row * into.plane.shape[2] + start // factor, (n + factor - 1) // factor, some)
                 _settle(place, (taken, n), told, scratch)
         row += some
+    if base != FAR:
+        _part_pairs(counts[PAIRS], base, counts[0])

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from cgi_worker.kernels.compiled import record
 
 BINS: Final = 65_536
+TABLES: Final = 5  # Of counters.
+PAIRS: Final = 4  # The one in which `means` counts pairs while it works on a band; empty otherwise.
 FLOAT32_MAX: Final = 3.4028234663852886e38  # A pixel beyond it (or NaN) is bad: no float32 picture can hold it.
 
 # Kinds of stored pixels.
@@ -92,8 +94,9 @@ class Into(NamedTuple):
 
     plane   (channels, R, C) float32, data units; only rows [first, last) are written. With twice as many channels the
             second half gets the number of good pixels of each block.
-    counts  (4, BINS + 1) uint32, counters of this thread: one row for every fourth pixel, or for each site of a Bayer
-            mosaic, so that equal neighbours do not wait for each other; the last bin takes the bad pixels (wide only).
+    counts  (TABLES, BINS + 1) uint32, counters of this thread: one row for every fourth pixel, or for each site of a
+            Bayer mosaic, so that equal neighbours do not wait for each other; the last bin takes the bad pixels (wide
+            only). The last row is PAIRS.
     sums    (5, 4) float64, of the band's good pixels by site (wide only): sum, minimum, maximum, sum of squares about
             the bins' centre, number of full ones.
     """

@@ -21,7 +21,8 @@ def do(step: Tiles, work: Work) -> Made:
     """Write what the levels are, and then the encoded tiles (output 0); the facts are those of a tone step."""
     room = work.output_bytes(0)
     used = number = 0
-    facts, ends, since_s = "", [], 0.0
+    ends: list[int] = []
+    facts, since_s = "", 0.0
 
     def add(octets: bytes | memoryview) -> None:
         nonlocal used, ends, since_s

@@ -45,8 +45,8 @@ async def judge(outcome: Outcome, client: Client, forge: Forge, *, last: bool, s
             return False
         case Crashed(signal=signal.SIGBUS) if not last:
             return False  # The file was cut while it was being read.
-        case Crashed() if not last and await forge.lost_since(since_s):
-            return False
+        case Crashed() | Failed(code="forbidden") if not last and await forge.lost_since(since_s):
+            return False  # Workers of a template that is gone may read less than new ones: a root may have come since.
         case Crashed() | TimedOut() | Stopped() if forge.state:
             raise Busy(forge.state, TEMPLATE_RETRY_S)
     raise_outcome(outcome)

@@ -15,7 +15,10 @@ from imgd.web.problems import Headers, send_body, send_problem, send_status
 from imgd.web.seam import Receive, Scope, Send
 
 _HEADERS: Final[Headers] = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-_FORWARDED: Final = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
+_FORWARDED: Final = (
+    b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-server", b"x-real-ip",
+    b"via",
+)  # fmt: skip
 
 
 class NoSuchSession(RequestError):

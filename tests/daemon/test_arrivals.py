@@ -188,6 +188,7 @@ async def test_a_root_that_comes_later_and_goes_is_told_as_facts_and_served_whil
                     await trio.sleep(0.05)
 
         (tmp_path / "made").rename(tmp_path / "later")  # As a mount: there, with all that is in it.
+        assert (await daemon.get("/img?frame=later/a.fits&size=,9")).status == 200  # Its workers are new ones already.
         await told("root.scanned")
         assert (await daemon.get("/img?frame=later/a.fits")).status == 200
         (tmp_path / "later" / "b.fits").write_bytes(small())

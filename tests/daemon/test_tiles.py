@@ -67,8 +67,12 @@ async def test_a_name_that_is_not_utf_8_and_a_file_without_an_image_are_answered
     make.write(tmp_path / "plain.fits", sky)
     make.write(tmp_path / "table.fits", make.empty_hdu(), make.table_hdu())
     async with running_daemon(f"f={tmp_path}", workers_max=1, worker_threads=1) as daemon:
-        for target in ("/tiles/f/{}.fits/0/0/0.jpg", "/dzi/f/{}.fits_files/0/0_0.jpg", "/iiif/3/f%2F{}.fits/full/max/0/default.jpg",
-                       "/tile?frame=f/{}.fits&level=0&x=0&y=0"):  # fmt: skip
+        for target in (
+            "/tiles/f/{}.fits/0/0/0.jpg",
+            "/dzi/f/{}.fits_files/0/0_0.jpg",
+            "/iiif/3/f%2F{}.fits/0,0,256,256/max/0/default.jpg",
+            "/tile?frame=f/{}.fits&level=0&x=0&y=0",
+        ):
             odd, plain = await daemon.get(target.format("x%FF")), await daemon.get(target.format("plain"))
             assert (odd.status, odd.body) == (200, plain.body)
             assert (await daemon.get(target.format("table"))).status == 422

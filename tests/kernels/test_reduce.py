@@ -330,6 +330,32 @@ def test_rows_of_many_pieces(factor: int, blank: int | None, sites: tuple[int, i
             assert np.array_equal(counted.histogram[channel], np.bincount(seen[every] + 32768, minlength=BINS))
 
 
+@pytest.mark.parametrize("swap", [0, 1])
+@pytest.mark.parametrize("blank", [None, 7])
+@pytest.mark.parametrize("center", [-32768, -32700, 0, 32_600, 32_767])
+@pytest.mark.parametrize("width", [1, 40, 80, 127])
+def test_neighbours_that_are_counted_together_count_once_each(
+    center: int, width: int, blank: int | None, swap: int
+) -> None:
+    """Skies of noise with stars in it, and flat parts: values as near to each other as are counted in pairs, or not."""
+    random = np.random.default_rng(center + 32768 + width)
+    stored = random.integers(-width, width + 1, (120, 777)) + center
+    stored[random.random(stored.shape) < 0.003] = 20_000
+    stored[40:60, 300:] = center
+    stored[90:, :200] += 1000
+    stored = np.clip(stored, -32768, 32767).astype(np.int16)
+    plane, counted = run(stored, I2, factor=3, blank=blank, swap=swap, x=5)
+    seen = stored[:, 5:].astype(np.int64)
+    assert np.array_equal(counted.histogram[0], np.bincount(seen.reshape(-1) + 32768, minlength=BINS))
+    good, starts = seen != blank, (np.arange(0, 120, 3), np.arange(0, 772, 3))
+    sums, counts = (
+        np.add.reduceat(np.add.reduceat(each, starts[0], axis=0), starts[1], axis=1)
+        for each in (np.where(good, seen, 0), good.astype(np.int64))
+    )
+    with np.errstate(invalid="ignore"):
+        assert np.array_equal(plane[0], (sums / counts).astype(np.float32), equal_nan=True)
+
+
 def test_a_stream_is_read_in_order_by_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bands, "BAND_PX", 40)
     stored = contents(I2, (600, 20), 3, "wild")

@@ -159,7 +159,7 @@ def test_a_directory_that_cannot_be_read_is_a_warning_and_followed_on(desk: Desk
     assert desk.begun
 
 
-@pytest.mark.parametrize("follow", ["", "a%zz", "a b", "ä", "a%00b", "x" * 5000])
+@pytest.mark.parametrize("follow", ["", "/", "/n", "a%zz", "a b", "ä", "a%00b", "x" * 5000])
 def test_a_directory_that_cannot_be_is_refused(desk: Desk, follow: str) -> None:
     with pytest.raises(BadRequest) as caught:
         desk.open("ws1", "g", follow=follow)

@@ -53,7 +53,7 @@ def toned(*planes: NDArray[np.float32], threads: int = 1, facts: str = "", **fie
     for plane in planes if step.counted else ():
         counts, figures = zip(*(histogram(channel) for channel in plane), strict=True)
         inputs.append(np.stack(counts))
-        said.append(msgspec.json.encode(Lying(1, 1, 1, figures)).decode())
+        said.append(msgspec.json.encode(Lying(1, plane.shape[2], plane.shape[1], figures)).decode())
     out = np.full((*shape, 3) if colour else shape, 77, np.uint8)
     made = tone.do(step, Lending(threads=threads, inputs=inputs, facts=said, outputs=[out]))
     assert made.used_bytes == (out.nbytes,)

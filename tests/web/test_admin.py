@@ -99,6 +99,7 @@ async def test_what_there_is_not_is_said(tmp_path: Path, target: str, method: st
         [("host", "imgd.example.org")],
         [LOCAL, ("x-forwarded-for", "127.0.0.1")],
         [LOCAL, ("forwarded", "for=127.0.0.1")],
+        [LOCAL, ("x-forwarded-proto", "https")],
         [LOCAL, ("x-real-ip", "127.0.0.1")],
         [LOCAL, ("origin", "http://evil.example")],
         [LOCAL, ("origin", "null")],

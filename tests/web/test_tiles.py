@@ -201,6 +201,7 @@ async def test_a_frame_that_is_rewritten_under_a_version_that_was_looked_at_is_n
         engine.script.chunks = (b"another",)
         reply = await get(served.app, f"{TILES}/3/1/1.jpg?v={NOW}")
         assert (reply.status, engine.looks) == (404, 1)
+        assert (await get(served.app, f"{TILES}/3/1/1.jpg?v={NOW}", method="HEAD")).status == 404
         assert (await get(served.app, f"{TILES}/3/1/1.jpg")).body == b"another"
 
 

@@ -134,6 +134,9 @@ def _directory_of(asked: str) -> str:
     if not is_encoded(encoded):
         raise BadRequest("is not percent-encoded as it must be", "follow")
     try:
-        return frame_name("follow", decode_text(encoded))
+        name = frame_name("follow", decode_text(encoded))
+        if not name.startswith("/"):
+            return name
     except ViewError:
-        raise BadRequest("must be <root name>/<relative path> of a directory", "follow") from None
+        pass
+    raise BadRequest("must be <root name>/<relative path> of a directory", "follow")
