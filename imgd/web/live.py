@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 
+from cgi_worker.wire.facts import FACTS_BYTES_MAX
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.view import View, view_from_pairs
 from imgd.config import Settings
@@ -31,7 +32,7 @@ from imgd.events.log import Log
 from imgd.events.store import StoreDown
 from imgd.query import read_pairs
 from imgd.web.connection import PIECE_BYTES
-from imgd.web.outbox import Item, Outbox
+from imgd.web.outbox import TEXT_BYTES_MAX, Item, Outbox
 from imgd.web.problems import body_of, headers_of, plain_text, problem_of
 from imgd.web.runs import Runs
 from imgd.web.seam import Receive, Scope, Send
@@ -54,6 +55,7 @@ REPLIES_MAX: Final = 16  # That wait to be sent, of one session.
 SUBSCRIPTIONS_MAX: Final = 64  # Of one session.
 RULES_MAX: Final = 256  # Filters of all subscriptions of one session: each event is put to them all.
 STORE_AGAIN_S: Final = 1.0
+RUN_TEXT_BYTES: Final = 2 * FACTS_BYTES_MAX  # Of one run: its facts are told, and are in its result document as well.
 TOGETHER_BYTES: Final = 65_536  # Messages that are written in one go, to a client that takes them at once.
 AT_ONCE_S: Final = 0.25
 ABNORMAL: Final = 1006  # There was no closing: the connection broke.
@@ -143,6 +145,7 @@ class Live:
         self._log = log
         self._message_bytes = settings.message_bytes
         self._session_bytes = settings.session_bytes
+        self._text_bytes = TEXT_BYTES_MAX + RUN_TEXT_BYTES * settings.runners_max
         self._send_limit_s = settings.send_limit_s
         self._origins = frozenset(settings.origins)
         self._on_end: Callable[[str], None] = lambda _: None
@@ -183,7 +186,8 @@ class Live:
 
     async def _converse(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Read and write until either side ends it, then close."""
-        outbox = Outbox(REPLIES_MAX, self._session_bytes, partial(self._runs.dropped, name))
+        dropped = partial(self._runs.dropped, name)
+        outbox = Outbox(REPLIES_MAX, self._session_bytes, dropped, text_bytes_max=self._text_bytes)
         together = together_of(scope)
         session = _Session(name, self._log.feed(), outbox, trio.CancelScope(), together)
         self._open[name] = session

@@ -46,20 +46,29 @@ class Outbox:
     answered. Tiles and pictures are bounded by bytes: the oldest tiles are dropped for newer ones, a picture for a
     newer one of the same runner. Texts are not dropped: with too many of them waiting the box is `stuffed`.
 
-    on_dropped  is told the runner, the turn and the places of tiles for which there was no room.
+    on_dropped      is told the runner, the turn and the places of tiles for which there was no room.
+    text_bytes_max  of texts that wait; more than that is `stuffed`.
     """
 
     __slots__ = (
-        "_items", "_on_dropped", "_replies", "_replies_max", "_room", "_shown_max", "_start", "_text_bytes", "_texts",
-        "_woken", "ended", "shown_bytes",
+        "_items", "_on_dropped", "_replies", "_replies_max", "_room", "_shown_max", "_start", "_text_bytes",
+        "_text_bytes_max", "_texts", "_woken", "ended", "shown_bytes",
     )  # fmt: skip
 
-    def __init__(self, replies_max: int, shown_max: int = 0, on_dropped: OnDropped = _ignore) -> None:
+    def __init__(
+        self,
+        replies_max: int,
+        shown_max: int = 0,
+        on_dropped: OnDropped = _ignore,
+        *,
+        text_bytes_max: int = TEXT_BYTES_MAX,
+    ) -> None:
         self._replies_max = replies_max
         self._replies: list[str] = []  # No deque: an empty one takes 600 bytes, and there are few replies.
         self._items: list[Item] = []  # Those before `_start` have been taken.
         self._start = 0
         self._texts = self._text_bytes = self.shown_bytes = 0
+        self._text_bytes_max = text_bytes_max
         self._shown_max = shown_max
         self._on_dropped = on_dropped
         self._room = trio.Event()
@@ -69,7 +78,7 @@ class Outbox:
     @property
     def stuffed(self) -> bool:
         """Tell whether more texts wait than a client can be allowed to leave."""
-        return self._texts > TEXTS_MAX or self._text_bytes > TEXT_BYTES_MAX
+        return self._texts > TEXTS_MAX or self._text_bytes > self._text_bytes_max
 
     async def room(self) -> None:
         """Wait until one more reply may be put."""

@@ -134,6 +134,16 @@ async def test_who_said_goodbye_may_not_resume(folder: Path) -> None:
             assert not (await again.ask("hello", resume=hello["resume"]))["resumed"]
 
 
+async def test_who_opens_several_frames_of_very_many_hdus_is_not_taken_for_stalled(tmp_path: Path) -> None:
+    small = make.image_hdu(np.zeros((2, 2), np.uint16), primary=False, cards=[make.card("EXTNAME", "E" * 60)])
+    make.write(tmp_path / "many.fits", make.empty_hdu(), *[small] * 2000)
+    async with running_daemon(f"f={tmp_path}", workers_max=1) as daemon, seated(daemon) as client:
+        runners = [await client.open(f"frame=f/many.fits&hdu={1 + n}", results=["facts"]) for n in range(8)]
+        for runner in runners:
+            await client.socket.send_message(json.dumps({"id": 99, "op": "run", "runner": runner}))
+        await client.until("completed", count=len(runners))
+
+
 async def test_tabs_do_not_see_each_others_runners(folder: Path) -> None:
     async with running_daemon(f"f={folder}") as daemon, seated(daemon) as one, seated(daemon) as other:
         mine, theirs = await one.open("frame=f/a.fits"), await other.open("frame=f/a.fits")
