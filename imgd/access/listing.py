@@ -65,6 +65,19 @@ def list_directory(root_fd: int, root: str, path: bytes, page: Page) -> Listing:
     return Listing(shown(base.rstrip(b"/")), tuple(entries), after, whole)
 
 
+def is_linked(root_fd: int, path: bytes) -> bool:
+    """Tell whether symbolic links lead to a directory: the kernel tells of what comes there under another name.
+
+    Raises  OSError.
+    """
+    fd = open_beneath(root_fd, path or b".", os.O_PATH | os.O_DIRECTORY)
+    try:
+        place, start = (os.readlink(b"/proc/self/fd/%d" % each) for each in (fd, root_fd))
+    finally:
+        os.close(fd)
+    return place != (start.rstrip(b"/") + b"/" + path if path else start)
+
+
 def _scan(fd: int, page: Page) -> tuple[list[tuple[int, bytes]], bool]:
     """Find the page's names and one more, as (time, name) in order; time is 0 when ordered by name."""
     beyond = _beyond(page)

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import trio
 
 from cgi_worker.wire.facts import Source
-from imgd.access.listing import Listing, Order, Page, list_directory
+from imgd.access.listing import Listing, Order, Page, is_linked, list_directory
 from imgd.access.lookup import (
     failure_of,
     is_local,
@@ -187,6 +187,17 @@ class Roots:
             raise no_such(directory)
         page = Page(order, min(limit, self._settings.listing_max), after, self._settings.scan_max)
         return await self._in_thread(root, partial(list_directory, root=name, path=path, page=page), directory)
+
+    async def is_linked(self, directory: str) -> bool:
+        """Tell whether symbolic links lead to a directory below its root: events name what comes there otherwise.
+
+        Raises  as `open`.
+        """
+        name, path = parts_of(directory.rstrip("/"))
+        root = self._roots.get(name)
+        if root is None:
+            raise no_such(directory)
+        return await self._in_thread(root, partial(is_linked, path=path), directory)
 
     def _list_roots(self) -> Listing:
         entries = tuple(Entry(name, ref_of(name.encode()), "dir", 0, None) for name in sorted(self._roots))

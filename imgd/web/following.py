@@ -36,7 +36,7 @@ async def follow(directory: str, watch: Watch) -> None:
     """Tell the newest frame of a directory, and each newer one as the log has it, until cancelled.
 
     Of several that come at once only the newest is told. While the store is down, or the directory cannot be read, it
-    is looked at again now and then.
+    is looked at again now and then; always, if it is a link.
     """
     directory = directory.rstrip("/")
     wanted = filters_of(directory)
@@ -45,6 +45,7 @@ async def follow(directory: str, watch: Watch) -> None:
         feed = await _subscribe(watch.log, wanted)
         try:
             newest = await newest_of(directory, watch.roots)
+            is_linked = await watch.roots.is_linked(directory)  # No event tells of what comes there by this name.
         except ImgdError as error:
             if error.text != complaint:
                 complaint = error.text
@@ -55,7 +56,7 @@ async def follow(directory: str, watch: Watch) -> None:
         if newest and newest != shown:
             shown = newest
             watch.arrived(newest)
-        if feed is None or watch.log.down:
+        if feed is None or watch.log.down or is_linked:
             await trio.sleep(AGAIN_S)
         else:
             shown = await _listen(directory, feed, watch) or shown

@@ -187,6 +187,25 @@ async def test_a_directory_that_is_not_there_yet_is_said_and_followed(
         await completed(client, camera.expose(told=False))
 
 
+async def test_a_link_to_a_directory_is_followed_wherever_it_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "AGAIN_S", 0.02)
+    camera = Camera(tmp_path)
+    (tmp_path / "latest").symlink_to("cam")
+    store, first = camera.store, camera.expose().rpartition("/")[2]
+    async with serving(tmp_path, MemoryEngine(), store=store, set_rest_s=0) as served, sitting(served.port) as client:
+        await client.open("", follow="night/latest")
+        await completed(client, f"night/latest/{first}")
+        newer = camera.expose().rpartition("/")[2]  # Told of as one of night/cam.
+        await completed(client, f"night/latest/{newer}")
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "z.fits").write_bytes(b"SIMPLE")
+        (tmp_path / "link").symlink_to("other")
+        (tmp_path / "link").rename(tmp_path / "latest")
+        await completed(client, "night/latest/z.fits")
+
+
 async def test_a_store_that_is_down_does_not_keep_new_frames_from_being_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
