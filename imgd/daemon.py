@@ -1,6 +1,7 @@
 """The daemon: build everything, nest it in the order in which it must end, and run it until told to stop."""
 
 import contextlib
+import gc
 import hashlib
 import logging
 import os
@@ -43,6 +44,7 @@ log = logging.getLogger("imgd")
 CONNECTIONS_ANY = 1_000_000
 EXIT_OK = 0
 EXIT_OUR_BUG = 70  # EX_SOFTWARE: a supervisor is to start it again.
+GARBAGE_MIN = 20_000  # Objects made and not gone, before the young ones are looked at.
 CGI_PLACES = 64  # CGI programs answered at the same time; the web server starts no more of them than it has slots for.
 
 
@@ -160,10 +162,19 @@ async def _serve_http(house: _House, desk: CgiDesk, watches: list[RootWatch]) ->
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(app.runs.serve)
+            _collect_seldom()
             nursery.start_soon(_stop_at_signal, signals, stopping, app.end_sessions)
             _announce(house.listening)
             await server.serve(house.listening, stopping)
             nursery.cancel_scope.cancel()
+
+
+def _collect_seldom() -> None:
+    """Look for dead cycles less often, and never in what is there for good: with hundreds of sessions each look at all
+    objects would keep everybody waiting."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_MIN, 20, 50)
 
 
 async def _stop_at_signal(signals: AsyncIterator[int], stopping: trio.Event, end_sessions: Callable[[], None]) -> None:
