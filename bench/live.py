@@ -11,6 +11,7 @@ from typing import Any, Final
 import trio
 
 from bench.frames import MONO61, make_star_frame
+from bench.limit import Limit
 from bench.panners import ACROSS, DOWN, TILE_PX, Viewer
 from bench.programs import cpu_s_of, expect, read_line, running_program, say
 from bench.table import Measure, median, percentile
@@ -42,6 +43,7 @@ async def measure_live(folder: Path, rounds: int) -> list[Measure]:
         say(f"one viewer, {SCREENS} screens")
         alone = await _screens(usual)
         measures += _told(alone)
+        measures.append(_beside_limit(root / "mono61.fits", alone["all"]))
         say(f"cache hits beside a constant body, {rounds} rounds")
         hits, constant = await _hits(usual, rounds)
         measures += hits
@@ -119,6 +121,14 @@ def _told(taken: dict[str, list[float]]) -> list[Measure]:
     ]
 
 
+def _beside_limit(frame: Path, took: Sequence[float]) -> Measure:
+    """Compare a screen with what one core cannot do faster: to copy the frame's pixels once."""
+    with Limit(frame) as limit:
+        copies = [limit.copy_ms() for _ in range(9)]
+    how = f"{median(took):.1f} ms against one copy of mono61, {median(copies):.1f} ms"
+    return Measure("viewport, hot: all 40 tiles / limit", "x", median(took) / median(copies), None, how)
+
+
 async def _panning(daemon: RunningDaemon, rounds: int, constant: float) -> list[Measure]:
     """Have many pan at once, by websockets and by plain HTTP, in turns."""
     jobs = {
@@ -133,7 +143,9 @@ async def _panning(daemon: RunningDaemon, rounds: int, constant: float) -> list[
             one = await _drive(daemon, {**job, "clients": CLIENTS, "seconds": SECONDS, "level": 0, "size": SIZE})
             cpu_us[name].append((cpu_s_of(daemon.pid) - before) / max(1, one["all"]) * 1e6)
             told[name].append(one)
-    measures = []
+    both = [median([one["rate"] for one in told[name]]) for name in jobs]
+    how = "the same tiles of the same service"
+    measures = [Measure("tiles by websockets / by HTTP", "x", both[0] / both[1], None, how)]
     for name, bound in (("websockets", 2400), ("HTTP", 900)):
         rates = [one["rate"] for one in told[name]]
         took = [ms for one in told[name] for ms in one["took_ms"]]
