@@ -15,11 +15,12 @@ from bench.limit import Limit
 from bench.turns import Missing, Taken
 from cgi_worker.source import source_of
 from cgi_worker.wire.facts import Facts, Source, decode_facts
-from cgi_worker.wire.packets import Done, Failed, Identity, Lent, Todo
+from cgi_worker.wire.packets import Done, Failed, Identity, Lent, Progress, Todo
 from cgi_worker.wire.recipe import parse_recipe
 from cgi_worker.wire.steps import Recipe
 from cgi_worker.wire.talk import Talk
-from cgi_worker.wire.tiles import TILE_PX, tiles_recipe
+from cgi_worker.wire.tile_lists import tile_list_recipe
+from cgi_worker.wire.tiles import TILE_PX, TilePlace
 from cgi_worker.wire.view import Cut, View
 from imgd.engine.segments import PAGE_BYTES, Segments
 from imgd.engine.workers import TemplateSettings, WorkerLink, open_template
@@ -41,7 +42,7 @@ class TileWorker:
         self._segments = Segments()
         self._capacity: dict[int, int] = {}
         self._numbers = itertools.count(1)
-        self.made = b""  # The last buffer that was made.
+        self.made = b""  # The last item that was made, in the last buffer.
         path_fd = os.open(frame, os.O_PATH)
         self.source: Source = source_of(path_fd)
         os.close(path_fd)
@@ -67,18 +68,21 @@ class TileWorker:
         os.close(path_fd)
         used: dict[int, int] = {}
         failed: Failed | None = None
+        ends = [0]
         while not self._talk.idle:
             message = await self._link.receive()
             if message is None:
                 raise Missing("the worker ended: it does not know this step yet, or failed in it")
             self._talk.hear(message)
             failed = message if isinstance(message, Failed) else failed
+            if isinstance(message, Progress):
+                ends += message.ends or (message.used_bytes,)
             if isinstance(message, Done):
                 used |= dict(zip(recipe.stages[message.stage].outputs, message.used_bytes, strict=True))
         if failed is not None:
             raise Missing(f"{failed.code}: {failed.text}")
         last = max(used)
-        self.made = bytes(self._segments.read(last, 0, used[last]))
+        self.made = bytes(self._segments.read(last, ends[-2] if len(ends) > 1 else 0, used[last]))
         return used
 
     def cpu_s(self) -> float:
@@ -137,25 +141,26 @@ async def _take(worker: TileWorker, view: View, rounds: int, samples: dict[str, 
     for number in range(-WARM_UP, rounds):
         took: dict[str, float] = {}
         for level in LEVELS:
-            recipe = _viewport(view, level, number, (facts, worker.source))
+            recipe, count = _viewport(view, level, number, (facts, worker.source))
             _, cpu_ms = await _timed(worker, recipe, threads=1)
-            took[f"level {level}"] = cpu_ms / len(recipe.stages)
+            took[f"level {level}"] = cpu_ms / count
             if level == 0:
                 took["JPEG"] = min(Limit.encode_ms(worker.made, QUALITY) for _ in range(3))
-        recipe = _viewport(view, 0, number, (facts, worker.source))
+        recipe, _ = _viewport(view, 0, number, (facts, worker.source))
         took["viewport"], took["viewport, CPU"] = await _timed(worker, recipe, threads=CORES)
         for name, value in took.items() if number >= 0 else ():
             samples.setdefault(name, []).append(value)
 
 
-def _viewport(view: View, level: int, number: int, of: tuple[Facts, Source]) -> Recipe:
-    """Lay a viewport somewhere else each time."""
+def _viewport(view: View, level: int, number: int, of: tuple[Facts, Source]) -> tuple[Recipe, int]:
+    """Lay a viewport somewhere else each time; tell how many tiles it has."""
     facts, source = of
     hdu = next(hdu for hdu in facts.hdus if hdu.index == facts.default_hdu)
     across, down = (max(1, side // (TILE_PX << level)) for side in (hdu.width_px, hdu.height_px))
     left, top = (3 * number) % max(1, across - VIEWPORT[0]), (2 * number) % max(1, down - VIEWPORT[1])
-    tiles = tuple((left + x, top + y) for y in range(min(down, VIEWPORT[1])) for x in range(min(across, VIEWPORT[0])))
-    return tiles_recipe(view, level, tiles, facts=facts, source=source)
+    columns, rows = range(min(across, VIEWPORT[0])), range(min(down, VIEWPORT[1]))
+    places = tuple(TilePlace(level, left + x, top + y) for y in rows for x in columns)
+    return tile_list_recipe(view, places, facts, source), len(places)
 
 
 async def _timed(worker: TileWorker, recipe: Recipe, threads: int) -> tuple[float, float]:

@@ -20,7 +20,6 @@ from cgi_worker.wire.view import AUTO_SIZE, Region, View, view_from_pairs
 TILE_PX: Final = 256
 LEVEL_MAX: Final = 31
 KEPT_LEVEL_MIN: Final = 3  # Below it a tile is made from the source faster than a level could be kept.
-TILES_MAX: Final = 48  # Of one todo list; descriptors and the packet's size bound it.
 NOT_OF_TILES: Final = ("region", "size", "exact", "levels_from")
 
 
@@ -85,23 +84,19 @@ def tile_from_pairs(pairs: Iterable[tuple[str, str]]) -> TileView:
     return TileView(view, place["level"], place["x"], place["y"])
 
 
-def tiles_recipe(view: View, level: int, tiles: tuple[tuple[int, int], ...], *, facts: Facts, source: Source) -> Recipe:
-    """Settle how some tiles (column, row) of one level are made, in this order; the last one is the result.
+def tile_recipe(wanted: TileView, facts: Facts, source: Source) -> Recipe:
+    """Settle how one tile is made; many of one picture are made by a list.
 
     Raises  ViewError for a tile that there is not, and whatever else the frame cannot satisfy.
     """
-    assert 1 <= len(tiles) <= TILES_MAX
-    view = whole_view(view)
+    view, level = whole_view(wanted.view), wanted.level
     channels = channels_of(view, facts)
     making = Making(source)
     tone = tone_of(view, channels, level_size(channels[0], level))
     histograms = histograms_of(making, view, facts) if tone.counted else ()
     whole, planes = whole_level(making, view, channels, level)
-    result = 0
-    for tile in tiles:
-        step = tile_at(whole, level, tile)
-        result = making.add(step, (*planes, *histograms), _buffer(step, channels, source))
-    return making.recipe(result)
+    step = tile_at(whole, level, (wanted.column, wanted.row))
+    return making.recipe(making.add(step, (*planes, *histograms), _buffer(step, channels, source)))
 
 
 def whole_view(view: View) -> View:

@@ -5,7 +5,7 @@ from cgi_worker.wire.inquiry import question_recipe
 from cgi_worker.wire.question import Question, media_type
 from cgi_worker.wire.recipe import MEDIA_TYPES, picture_recipe
 from cgi_worker.wire.steps import Recipe
-from cgi_worker.wire.tiles import TileView, tiles_recipe
+from cgi_worker.wire.tiles import TileView, tile_recipe
 from cgi_worker.wire.view import View
 
 Wanted = View | TileView | Question
@@ -19,8 +19,8 @@ def recipe_of(wanted: Wanted, facts: Facts, source: Source) -> Recipe:
     match wanted:
         case View():
             return picture_recipe(wanted, facts, source)
-        case TileView(view, level, column, row):
-            return tiles_recipe(view, level, ((column, row),), facts=facts, source=source)
+        case TileView():
+            return tile_recipe(wanted, facts, source)
         case _:
             return question_recipe(wanted, facts, source)
 

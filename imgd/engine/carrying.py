@@ -17,8 +17,9 @@ from imgd.core.planner import plan_viewport
 from imgd.core.pool import capacity_for
 from imgd.engine.client import Terms, open_job
 from imgd.engine.forge import Forge
+from imgd.engine.looks import Look
 from imgd.engine.supervise import Floor
-from imgd.engine.tile_desk import Asking, Look, MadeTile, TileDesk
+from imgd.engine.tile_desk import Asking, MadeTile, TileDesk
 from imgd.engine.trying import judge, tries
 from imgd.errors import PlanTooBig
 from imgd.model import Asker, OpenSource
@@ -51,13 +52,13 @@ class Knowing(Protocol):
         Raises  ImgdError.
         """
 
-    def plan(self, wanted: Wanted, facts: Facts, found: OpenSource) -> Recipe:
+    def plan(self, wanted: Wanted, facts: Facts, source: Source) -> Recipe:
         """Plan an answer.
 
         Raises  ImgdError.
         """
 
-    def look_at(self, wanted: ViewportView, facts: Facts, found: OpenSource) -> Look:
+    def look_at(self, wanted: ViewportView, facts: Facts, source: Source) -> Look:
         """Take a viewport's view for what its tiles are of.
 
         Raises  ImgdError.
@@ -122,7 +123,7 @@ class Carrying:
     async def _answer(self, wanted: Wanted, facts: Facts, begun: bool) -> AsyncGenerator[News, None]:
         """Make a picture, one tile, or the answer to a question."""
         order, known = self._order, self._known
-        recipe = known.plan(wanted, facts, self._found)
+        recipe = known.plan(wanted, facts, self.source)
         _check_limits(recipe, order.limits)
         etag = etag_of(recipe)
         told: set[tuple[int, str]] = set()
@@ -147,14 +148,14 @@ class Carrying:
         """Make the tiles of a viewport: those that are there first, the others as they become ready."""
         order, known = self._order, self._known
         places = plan_viewport(wanted, facts)
-        look = known.look_at(wanted, facts, self._found)
+        look = known.look_at(wanted, facts, self.source)
         steps = _Steps(_prepared(look, places))
         _check_limits(steps.recipe, order.limits, more=len(places) - 1)
         media_type = MEDIA_TYPES[look.view.format]
         asking = Asking(look, order.asker, self._found.path_fd, continues=begun)
         started, made_bytes = False, 0
         try:
-            known.tiles.ask(asking, [place for place in places if look.etag(place) not in order.have])
+            known.tiles.ask(asking, places, have=order.have)
             while news := await asking.more():
                 for each in news:
                     if isinstance(each, MadeTile):

@@ -27,9 +27,10 @@ from imgd.engine.carrying import Carrying, Order, etag_of
 from imgd.engine.client import Client, Terms, open_job
 from imgd.engine.forge import Forge
 from imgd.engine.inbox import Inbox
+from imgd.engine.looks import Look, look_of
 from imgd.engine.segments import Segments
 from imgd.engine.supervise import EVENTS_MAX, Floor, supervise
-from imgd.engine.tile_desk import Asking, Look, MadeTile, TileDesk, look_of
+from imgd.engine.tile_desk import Asking, MadeTile, TileDesk
 from imgd.engine.tile_store import RenderedTile
 from imgd.engine.trying import succeeds, tries
 from imgd.engine.workers import TemplateSettings
@@ -149,12 +150,12 @@ class Engine:
 
         Raises  ImgdError.
         """
-        for last in tries():
-            async with self._resolve(wanted.frame) as found:
-                facts = await self._learn(found, asker, last)
-                if facts is not None:
-                    return Qualified(self._etag_of(wanted, facts, found), media_type_of(wanted))
-        raise AssertionError("the last try raises or returns")
+        known = await self.look(wanted.frame, asker)
+        if isinstance(wanted, TileView):
+            etag = self.look_at(wanted, known.facts, known.source).etag(check_tile(wanted, known.facts))
+        else:
+            etag = etag_of(self.plan(wanted, known.facts, known.source))
+        return Qualified(etag, media_type_of(wanted))
 
     async def look(self, frame: str, asker: Asker) -> Known:
         """Find out what a frame is at present, and what it holds; it is parsed if that is not known.
@@ -198,7 +199,7 @@ class Engine:
                         continue
                     yield tile
                     return
-                recipe = self.plan(wanted, facts, found)
+                recipe = self.plan(wanted, facts, found.source)
                 job = open_job(self.floor, recipe, asker, found, terms=Terms(continues=begun))
                 client = await stack.enter_async_context(job)
                 if await succeeds(client, self.forge, last):
@@ -233,7 +234,7 @@ class Engine:
                 facts = await self._learn(found, asker, last)
                 if facts is None:
                     continue
-                recipe = delivered(self.plan(view, facts, found), head)
+                recipe = delivered(self.plan(view, facts, found.source), head)
                 async with open_job(self.floor, recipe, asker, found, terms=terms) as client:
                     if await succeeds(client, self.forge, last, whole=True):
                         return
@@ -273,7 +274,7 @@ class Engine:
                 return facts
         raise AssertionError("the last try raises or returns")
 
-    def plan(self, wanted: Wanted, facts: Facts, found: OpenSource) -> Recipe:
+    def plan(self, wanted: Wanted, facts: Facts, source: Source) -> Recipe:
         """Plan an answer.
 
         Raises  ImgdError.
@@ -283,19 +284,19 @@ class Engine:
                 wanted = self._settled(wanted)
             case TileView(view):
                 wanted = msgspec.structs.replace(wanted, view=self._settled(view))
-        return plan_answer(wanted, facts, found.source, self._limits)
+        return plan_answer(wanted, facts, source, self._limits)
 
-    def look_at(self, wanted: ViewportView | TileView, facts: Facts, found: OpenSource) -> Look:
+    def look_at(self, wanted: ViewportView | TileView, facts: Facts, source: Source) -> Look:
         """Take a view for what its tiles have in common; it is remembered for as long as it is asked for.
 
         Raises  ImgdError.
         """
-        name = (wanted.view, found.source)
+        name = (wanted.view, source)
         look = self._looks.get(name)
         if look is None:
             view = self._settled(wanted.view)
-            plan_answer(TileView(view, 0, 0, 0), facts, found.source, self._limits)  # It raises what is wrong with it.
-            look = self._looks[name] = look_of(view, facts, found.source)
+            plan_answer(TileView(view, 0, 0, 0), facts, source, self._limits)  # It raises what is wrong with it.
+            look = self._looks[name] = look_of(view, facts, source)
             while len(self._looks) > LOOKS_MAX:
                 self._looks.popitem(last=False)
         self._looks.move_to_end(name)
@@ -304,16 +305,11 @@ class Engine:
     def _settled(self, view: View) -> View:
         return msgspec.structs.replace(view, rows=self._rows) if view.rows == "auto" else view
 
-    def _etag_of(self, wanted: Wanted, facts: Facts, found: OpenSource) -> str:
-        if isinstance(wanted, TileView):
-            return self.look_at(wanted, facts, found).etag(check_tile(wanted, facts))
-        return etag_of(self.plan(wanted, facts, found))
-
     async def _tile(
         self, wanted: TileView, facts: Facts, found: OpenSource, asker: Asker, *, begun: bool
     ) -> RenderedTile:
         """Have one tile made, together with others that are asked for now."""
-        look, place = self.look_at(wanted, facts, found), check_tile(wanted, facts)
+        look, place = self.look_at(wanted, facts, found.source), check_tile(wanted, facts)
         asking = Asking(look, asker, found.path_fd, continues=begun)
         try:
             self.tiles.ask(asking, (place,), alone=True)

@@ -1,24 +1,22 @@
 """The tile desk: what is encoded is kept, what is being made is waited for, and the rest is put on todo lists."""
 
-import hashlib
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import trio
 
-from cgi_worker.wire.facts import Facts, Source
 from cgi_worker.wire.steps import Recipe
 from cgi_worker.wire.tile_lists import LIST_MAX, tile_list_recipe
-from cgi_worker.wire.tiles import TILE_PX, TilePlace, tile_bytes, whole_view
-from cgi_worker.wire.view import View
+from cgi_worker.wire.tiles import TILE_PX, TilePlace, tile_bytes
 from imgd.core.events import TellStep
 from imgd.core.planner import check_size
 from imgd.engine.client import DESCRIPTORS_RETRY_S, Client, Terms, open_job
 from imgd.engine.forge import Forge
 from imgd.engine.inbox import Inbox
+from imgd.engine.looks import Look
 from imgd.engine.supervise import Floor
 from imgd.engine.tile_store import KeptTile, TileStore
 from imgd.engine.trying import judge, rewritten, tries
@@ -29,28 +27,6 @@ GATHER_S: Final = 0.001  # Requests for tiles that come one by one within this t
 SHARE_MIN: Final = 8  # A list of fewer tiles is not divided between two workers.
 BUDGET_SHARE: Final = 4  # The tiles of one list may take this part of the budget.
 LISTS_MAX: Final = 10_000  # Waiting to be begun; each has a client that waits.
-
-
-@dataclass(frozen=True)
-class Look:
-    """A frame as somebody looks at it: what its tiles have in common. `digest` names it, and no other."""
-
-    view: View
-    facts: Facts
-    source: Source
-    digest: bytes
-
-    def etag(self, place: TilePlace) -> str:
-        """Derive a tile's strong validator."""
-        name = b"%b %d %d %d" % (self.digest, place.level, place.column, place.row)
-        return f'"{hashlib.sha256(name).hexdigest()[:32]}"'
-
-
-def look_of(view: View, facts: Facts, source: Source) -> Look:
-    """Take a view for what its tiles are of."""
-    view = whole_view(view)
-    named = repr((view, source)).encode()  # No JSON: a frame's name need not be UTF-8.
-    return Look(view, facts, source, hashlib.sha256(named).hexdigest().encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +171,19 @@ class TileDesk:
         self._lists = self._lists_total = 0
         self._made = self._shared = self._dropped = 0
 
-    def ask(self, asking: Asking, places: Iterable[TilePlace], *, alone: bool = False) -> None:
+    def ask(
+        self, asking: Asking, places: Iterable[TilePlace], *, have: Collection[str] = (), alone: bool = False
+    ) -> None:
         """Want some tiles, in this order of urgency.
 
+        have   etags of those that are not wanted.
         alone  others that come at the same moment one by one may be put on the same list.
         """
         new: list[tuple[TilePlace, str]] = []
         for place in places:
             etag = asking.look.etag(place)
+            if etag in have:
+                continue
             if (kept := self.store.find(etag)) is not None:
                 asking.tell(MadeTile(place, etag, kept, kept=True))
                 continue

@@ -24,8 +24,8 @@ from imgd.engine.guest import Guest, pidfd_of_peer
 from imgd.engine.render import Engine
 from imgd.errors import BadRequest, BrokeOff, ConfigError, ImgdError, NoSuchFrame, NotYours
 from imgd.model import Asker
+from imgd.query import read_pairs
 from imgd.web.problems import body_of, headers_of, problem_of
-from imgd.web.query import read_pairs
 from imgd.web.reply import matches
 
 log = logging.getLogger("imgd.cgi")

@@ -8,9 +8,9 @@ from typing import Final
 
 from cgi_worker.wire.tiles import TILE_PX, TilePlace
 from imgd.errors import NoSuchTile
+from imgd.query import read_pairs
 from imgd.web.addresses import number_of
 from imgd.web.pyramids import Pairs, Pyramid, named_of
-from imgd.web.query import read_pairs
 from imgd.web.reply import Reply, asker_of
 from imgd.web.seam import Receive, Scope, Send
 from imgd.web.tiles import TileServer, extension_of, give_document

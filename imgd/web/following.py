@@ -16,9 +16,7 @@ from imgd.query import decode_text
 
 AGAIN_S: Final = 2.0  # The directory is looked at this often while nobody tells what comes.
 PAGE: Final = 100
-PAGES_MAX: Final = (
-    10  # Names that are no frames may be newer than the newest frame; so many of them are looked through.
-)
+PAGES_MAX: Final = 10  # Names that are no frames may be newer than the newest frame: so many pages are looked through.
 _SUB: Final = 0
 
 

@@ -14,6 +14,7 @@ import msgspec
 from cgi_worker.wire.tiles import TILE_PX, as_stored
 from cgi_worker.wire.view import FORMAT_SIDE_PX_MAX, Flip, Size, Turn, View
 from imgd.errors import BadRequest, NoSuchFrame
+from imgd.query import read_pairs
 from imgd.web.addresses import IIIF_PATH, base_url
 from imgd.web.gone import with_headers
 from imgd.web.iiif_grammar import (
@@ -29,7 +30,7 @@ from imgd.web.iiif_grammar import (
 )
 from imgd.web.problems import Headers
 from imgd.web.pyramids import FORMATS, Named, Pairs, Pyramid, named_of
-from imgd.web.query import read_known, read_pairs
+from imgd.web.query import read_known
 from imgd.web.reply import IMMUTABLE, Reply, asker_of
 from imgd.web.seam import Receive, Scope, Send
 from imgd.web.tiles import TileServer, give_document

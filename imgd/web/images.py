@@ -12,7 +12,8 @@ from cgi_worker.wire.wanted import Wanted
 from imgd.core.uids import Uids
 from imgd.errors import BadRequest, Gone, NoSuchFrame
 from imgd.model import Asker
-from imgd.web.query import decode_text, read_known, read_pairs
+from imgd.query import decode_text, read_pairs
+from imgd.web.query import read_known
 from imgd.web.reply import Answers, Reply, asker_of
 from imgd.web.seam import Receive, Scope, Send
 

@@ -19,9 +19,8 @@ import msgspec
 import trio
 
 from cgi_worker.wire.facts import FACTS_BYTES_MAX
-from cgi_worker.wire.grammar import ViewError
-from cgi_worker.wire.view import View, view_from_pairs
 from imgd.config import Settings
+from imgd.core.sessions.asking import parameters_of, view_of
 from imgd.core.sessions.messages import RunnerMessage, ViewText
 from imgd.core.uids import Uids, Wanted
 from imgd.errors import BadRequest, ImgdError, NotYours
@@ -30,7 +29,6 @@ from imgd.events.feed import Feed, Message
 from imgd.events.filters import read_filters
 from imgd.events.log import Log
 from imgd.events.store import StoreDown
-from imgd.query import read_pairs
 from imgd.web.connection import PIECE_BYTES
 from imgd.web.outbox import TEXT_BYTES_MAX, Item, Outbox
 from imgd.web.problems import body_of, headers_of, plain_text, problem_of
@@ -330,26 +328,12 @@ class Live:
             raise BadRequest(f"is longer than {RUNNER_MAX}", "runner")
         uid = secrets.token_urlsafe(16)
         runner = f"{session}/{message.runner}" if message.runner else ""
-        self._sessions.src(Wanted(_view_of(message.view), session, runner), uid)
+        self._sessions.src(Wanted(view_of(parameters_of(message.view), None), session, runner), uid)
         return uid
 
 
 def _shown(head: Cursor) -> str:
     return str(head) if head.epoch else ""  # The store has never answered yet.
-
-
-def _view_of(asked: ViewText) -> View:
-    if isinstance(asked, str):
-        try:
-            pairs = read_pairs(asked.encode("ascii"))
-        except UnicodeEncodeError:
-            raise BadRequest("a query string is ASCII, percent-encoded", "view") from None
-    else:
-        pairs = [(name, value if isinstance(value, str) else f"{value!r}") for name, value in asked.items()]
-    try:
-        return view_from_pairs(pairs)
-    except ViewError as error:
-        raise BadRequest(error.text, error.parameter) from error
 
 
 def _id_of(text: str) -> int | None:

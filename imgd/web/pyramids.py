@@ -19,7 +19,7 @@ from cgi_worker.wire.view import Format, RowOrder, View, view_from_pairs, view_p
 from imgd.engine.answer import Known
 from imgd.errors import BadFrame, BadRequest, NoSuchTile, OtherVersion
 from imgd.model import Asker
-from imgd.web.query import decode_text
+from imgd.query import decode_text
 from imgd.web.seam import Engine
 
 DRAWN: Final = 1  # Raised whenever the same frame comes to be drawn otherwise: what browsers keep for ever is then old.

@@ -1,9 +1,7 @@
 """The parameters of a request's address."""
 
 from imgd.errors import BadRequest
-from imgd.query import decode_text, read_pairs
-
-__all__ = ("decode_text", "read_known", "read_pairs")
+from imgd.query import read_pairs
 
 
 def read_known(query: bytes, known: tuple[str, ...]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import trio
 
 from cgi_worker.wire.tiles import ViewportView
 from imgd.config import Settings
-from imgd.core.sessions.asking import check_viewport, opened, tiles_of
+from imgd.core.sessions.asking import check_tiles, check_viewport, opened
 from imgd.core.sessions.messages import Figures, Open, Picture, Result, Viewport, ViewText
 from imgd.entry import ref_of
 from imgd.errors import BadRequest, ImgdError, PlanTooBig
@@ -84,8 +84,7 @@ class RunAnswers:
             return Wish(view, asked.results)
         asked_part = Viewport(0, "", window.level, window.box)
         check_viewport(asked_part)
-        if (tiles := tiles_of(asked_part)) > self._tiles_max:
-            raise BadRequest(f"has {tiles} tiles; the limit is {self._tiles_max} (setting viewport_tiles_max)", "box")
+        check_tiles(asked_part, self._tiles_max)
         return Wish(ViewportView(view, window.level, window.box, coarse=True), asked.results)
 
     async def _run(self, wish: Wish, scope: Scope) -> bytes:

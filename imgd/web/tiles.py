@@ -15,11 +15,11 @@ from cgi_worker.wire.recipe import MEDIA_TYPES
 from cgi_worker.wire.tiles import TILE_PX, TilePlace, TileView
 from cgi_worker.wire.view import RowOrder
 from imgd.errors import Busy, NoSuchTile, OtherVersion
+from imgd.query import read_pairs
 from imgd.web.addresses import address_of, number_of
 from imgd.web.gone import SECURITY_HEADERS, merged
 from imgd.web.problems import Headers
 from imgd.web.pyramids import FORMATS, VERSION, Named, Pairs, Pyramid, Pyramids, named_of, stem_of
-from imgd.web.query import read_pairs
 from imgd.web.reply import IMMUTABLE, Answers, Reply, asker_of, levels_of, matches, read_whole, send_body_less
 from imgd.web.seam import Receive, Scope, Send
 from imgd.web.tile_cache import Addresses, Hit

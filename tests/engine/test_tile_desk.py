@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from cgi_worker.wire.tiles import TilePlace, ViewportView
 from cgi_worker.wire.view import View
 from imgd.engine import tile_desk
-from imgd.engine.tile_desk import Asking, MadeTile, TileStatistics, look_of
+from imgd.engine.looks import look_of
+from imgd.engine.tile_desk import Asking, MadeTile, TileStatistics
 from imgd.engine.tile_store import OVERHEAD_BYTES, KeptTile, TileStore
 from imgd.errors import BadFrame, BadRequest, Busy, PlanTooBig, WorkerLost
 from imgd.model import Asker

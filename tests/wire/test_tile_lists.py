@@ -14,7 +14,7 @@ from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.packets import DESCRIPTORS_MAX
 from cgi_worker.wire.steps import Halve, Read, Recipe, Reduce, Tile, Tiles
 from cgi_worker.wire.tile_lists import check_place, places_of, tile_list_recipe
-from cgi_worker.wire.tiles import LEVEL_MAX, TILE_PX, TilePlace, ViewportView, tile_at, tiles_recipe
+from cgi_worker.wire.tiles import LEVEL_MAX, TILE_PX, TilePlace, TileView, ViewportView, tile_at, tile_recipe
 from cgi_worker.wire.view import Cut, View
 from tests.wire.test_tiles import FACTS, SOURCE, facts_of
 
@@ -157,7 +157,7 @@ def test_each_tile_of_a_list_is_made_as_it_is_alone(kind: str, view: View, place
     assert step.count == len(places)
     for part in step.parts:
         for place in part.places:
-            single = tiles_recipe(view, part.level, (place,), facts=facts, source=SOURCE)
+            single = tile_recipe(TileView(view, part.level, *place), facts, SOURCE)
             alone = single.stages[-1]
             assert tile_at(part.whole, part.level, place) == alone.step
             mine = [recipe.buffers[inputs[at]] for at in (*part.planes, *step.histograms)]
@@ -170,7 +170,7 @@ def test_a_list_has_room_for_all_its_tiles_and_a_name_of_its_own() -> None:
     places = [TilePlace(0, 0, 0), TilePlace(0, 19, 11), TilePlace(5, 0, 0)]
     recipe, _ = listed(places)
     alone = [
-        tiles_recipe(CUT, place.level, ((place.column, place.row),), facts=FACTS, source=SOURCE).buffers[-1].size_bytes
+        tile_recipe(TileView(CUT, place.level, place.column, place.row), FACTS, SOURCE).buffers[-1].size_bytes
         for place in places
     ]
     assert recipe.buffers[-1].size_bytes > sum(alone)
@@ -203,4 +203,4 @@ def test_a_level_far_beyond_the_coarsest_takes_no_more_than_the_coarsest() -> No
     assert len(recipe.buffers) + 2 <= DESCRIPTORS_MAX
     assert max(len(buffer.key) for buffer in recipe.buffers) < 1000
     for level in range(LEVEL_MAX + 1):
-        assert isinstance(tiles_recipe(CUT, level, ((0, 0),), facts=FACTS, source=SOURCE).stages[-1].step, Tile)
+        assert isinstance(tile_recipe(TileView(CUT, level, 0, 0), FACTS, SOURCE).stages[-1].step, Tile)

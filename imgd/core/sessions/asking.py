@@ -11,6 +11,7 @@ from cgi_worker.wire.grammar import ViewError, frame_name
 from cgi_worker.wire.tiles import LEVEL_MAX, TILE_PX
 from cgi_worker.wire.view import View, view_from_pairs, view_pairs
 from imgd.core.sessions.messages import VIEW_PARTS_MAX, Open, Set, Viewport, ViewText
+from imgd.entry import ref_of
 from imgd.errors import BadRequest
 from imgd.query import decode_text, is_encoded, read_pairs
 
@@ -27,7 +28,7 @@ def opened(message: Open) -> tuple[Parameters, View, str | None]:
 
     Raises  BadRequest.
     """
-    parameters = _parameters_of(message.view)
+    parameters = parameters_of(message.view)
     follow = None if message.follow is None else _directory_of(message.follow)
     if len(set(message.results)) != len(message.results):
         raise BadRequest("names one of them twice", "results")
@@ -78,7 +79,7 @@ def query_of(view: View) -> str:
 
 def ref(name: str) -> str:
     """Write a frame's or directory's name as addresses have it."""
-    return quote(name.encode("utf-8", "surrogateescape"), safe="/")
+    return ref_of(name.encode("utf-8", "surrogateescape"))
 
 
 def check_viewport(message: Viewport) -> None:
@@ -94,17 +95,25 @@ def check_viewport(message: Viewport) -> None:
         raise BadRequest(f"must be from {DPR_RANGE[0]:g} to {DPR_RANGE[1]:g}", "dpr")
 
 
-def tiles_of(message: Viewport) -> int:
-    """Count the tiles that a viewport touches, if the picture is as large."""
+def check_tiles(message: Viewport, tiles_max: int) -> None:
+    """Bound the tiles that a viewport touches, if the picture is as large.
+
+    Raises  BadRequest.
+    """
     x, y, width, height = message.box
-    return _tiles_across(x, width) * _tiles_across(y, height)
+    if (tiles := _tiles_across(x, width) * _tiles_across(y, height)) > tiles_max:
+        raise BadRequest(f"has {tiles} tiles; the limit is {tiles_max} (setting viewport_tiles_max)", "box")
 
 
 def _tiles_across(start: float, length: float) -> int:
     return math.ceil((start + length) / TILE_PX) - math.floor(start / TILE_PX)
 
 
-def _parameters_of(asked: ViewText) -> Parameters:
+def parameters_of(asked: ViewText) -> Parameters:
+    """Read the parameters of a view, as an object or as a query string.
+
+    Raises  BadRequest.
+    """
     if isinstance(asked, str):
         try:
             pairs = read_pairs(asked.encode("ascii"))

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from imgd.core.sessions.asking import changed, check_viewport, opened, tiles_of, view_of, with_frame
+from imgd.core.sessions.asking import changed, check_tiles, check_viewport, opened, view_of, with_frame
 from imgd.core.sessions.events import CLOSE_TAKEN_OVER, HangUp, Heard, Say, SessionLimits
 from imgd.core.sessions.figures import Totals
 from imgd.core.sessions.messages import (
@@ -164,10 +164,11 @@ class Hearing:
 
     def _view_part(self, runner: Runner, message: Viewport) -> None:
         check_viewport(message)
-        limit = self._limits.viewport_tiles_max
-        if (tiles := tiles_of(message)) > limit:
+        try:
+            check_tiles(message, self._limits.viewport_tiles_max)
+        except BadRequest:
             self._totals.over_tiles_total += 1
-            raise BadRequest(f"has {tiles} tiles; the limit is {limit} (setting viewport_tiles_max)", "box")
+            raise
         runner.viewport = message
 
     def _held(self, session: Session, id: str) -> Runner:
