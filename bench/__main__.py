@@ -1,4 +1,4 @@
-"""`python -m bench [engine] [pixels] [events] [live]`: measure, print a table, write bench-NAME.json."""
+"""`python -m bench [engine] [pixels] [events] [live] [viewer]`: measure, print a table, write bench-NAME.json."""
 
 import argparse
 import os
@@ -15,12 +15,14 @@ from bench.events import measure_events
 from bench.live import measure_live
 from bench.pixels import measure_pixels
 from bench.table import Measure, table_text, write_json
+from bench.viewer import measure_viewer
 
 BENCHES: Final[dict[str, tuple[Callable[[Path, int], Awaitable[list[Measure]]], int]]] = {
     "engine": (measure_engine, 15),
     "pixels": (measure_pixels, 9),
     "events": (measure_events, 3),
     "live": (measure_live, 3),
+    "viewer": (measure_viewer, 5),
 }
 """By name: what measures, and in how many rounds unless told otherwise."""
 
@@ -32,13 +34,17 @@ def main() -> int:
         description="Measure against the bounds that are asked. engine: what stands between a request and its "
         "picture, whatever the picture. pixels: every kind of frame against the machine's limit and against other "
         "programs. events: stores, deliveries, and how soon a new frame is at the browser. live: sessions and tiles. "
+        "viewer: the page in Chromium. "
         "Each prints a table and writes bench-NAME.json.",
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="engine, pixels, events, live; engine if none is named"
+        "names", nargs="*", metavar="NAME", help="engine, pixels, events, live, viewer; engine if none is named"
     )
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help="rounds, instead of 15 (engine), 9 (pixels), 3 (events, live)"
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="rounds, instead of 15 (engine), 9 (pixels), 5 (viewer), 3 (events, live)",
     )
     given = parser.parse_args()
     if given.rounds is not None and given.rounds < 1:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import trio
 
+from bench.catalogue import measure_catalogue
 from bench.programs import cpu_s_of, expect, read_line, running_program, say
 from bench.table import Measure, median, percentile
 from tests.daemon.rig import RunningDaemon, running_daemon
@@ -38,6 +39,8 @@ async def measure_events(folder: Path, rounds: int) -> list[Measure]:
     """Measure stores alone, then daemons with one."""
     say(f"publishing {EVENTS} events by {TASKS} tasks, {rounds} rounds")
     measures = await trio.to_thread.run_sync(_stores, folder, rounds)
+    say("reading the catalogue of very many frames")
+    measures += await measure_catalogue(folder)
     root = folder / "night"
     root.mkdir()
     sky = np.random.default_rng(2).integers(0, 4000, BIG).astype(np.uint16)

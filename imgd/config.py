@@ -199,6 +199,13 @@ class Settings:
     settle_s: float = seconds_setting(
         2.0, 0.05, 3600.0, "A frame that is too short for its header is announced when it was quiet for this long"
     )
+    describe_pause_s: float = seconds_setting(
+        0.02,
+        0.001,
+        3600.0,
+        "Pause between two frames whose headers are read for the catalogue while nobody wants anything else",
+        zero="never",
+    )
     poll_s: float = seconds_setting(
         0.0, 0.1, 86_400.0, "How often the roots are read through, for network file systems", zero="the kernel tells"
     )

@@ -26,10 +26,13 @@ from imgd.engine.render import Engine, open_engine
 from imgd.engine.workers import TemplateSettings, become_subreaper
 from imgd.entry import rfc3339
 from imgd.errors import ConfigError
+from imgd.events.catalogue import Catalogue
 from imgd.events.event import Draft
 from imgd.events.log import Log, open_log
 from imgd.events.opening import open_store
 from imgd.events.store import Store
+from imgd.watching import cataloguing
+from imgd.watching.cataloguing import Cataloguing
 from imgd.watching.describing import describe_by
 from imgd.watching.noting import insist
 from imgd.watching.root import RootWatch
@@ -104,11 +107,12 @@ async def _main(settings: Settings) -> None:
                 async with trio.open_nursery() as nursery:
                     if cgi_socket is not None:
                         nursery.start_soon(serve_cgi, cgi_socket, desk, CGI_PLACES)
-                    watches = _watches(house, store)
-                    for watch in watches:
+                    watching = _watch(house, store)
+                    for watch in watching.watches:
                         nursery.start_soon(watch.run)
+                    nursery.start_soon(watching.cataloguing.run)
                     nursery.start_soon(_tell_start, events)
-                    await _serve_http(house, desk, watches)
+                    await _serve_http(house, desk, watching)
                     nursery.cancel_scope.cancel()
         except* Exception:
             if engine is not None:
@@ -116,11 +120,25 @@ async def _main(settings: Settings) -> None:
             raise
 
 
-def _watches(house: _House, store: Store) -> list[RootWatch]:
-    """Make what sees the changes below each root."""
-    settings, describe = house.settings, describe_by(house.engine.header)
+@dataclass(frozen=True)
+class _Watching:
+    """What sees the changes below each root, and what is known of all frames."""
+
+    watches: list[RootWatch]
+    cataloguing: Cataloguing
+    catalogue: Catalogue
+
+
+def _watch(house: _House, store: Store) -> _Watching:
+    settings, engine = house.settings, house.engine
+    describe = describe_by(engine.header)
     how = WatchSettings(settle_s=settings.settle_s, poll_s=settings.poll_s)
-    return [RootWatch(root, store, describe, how, tell=house.log.tell) for root in settings.roots]
+    watches = [RootWatch(root, store, describe, how, tell=house.log.tell) for root in settings.roots]
+    in_passing = describe_by(engine.header, cataloguing.ASKER)
+    background = Cataloguing(store, watches, in_passing, engine.at_rest, pause_s=settings.describe_pause_s)
+    return _Watching(
+        watches, background, Catalogue(store, lambda: [watch.seen for watch in watches], lambda: house.log.down)
+    )
 
 
 async def _tell_start(events: Log) -> None:
@@ -145,7 +163,7 @@ def _own_database(settings: Settings) -> str:
     return f"sqlite:{folder}/events-{hashlib.sha256(os.fsencode(of)).hexdigest()[:12]}.sqlite"
 
 
-async def _serve_http(house: _House, desk: CgiDesk, watches: list[RootWatch]) -> None:
+async def _serve_http(house: _House, desk: CgiDesk, watching: _Watching) -> None:
     """Serve until a signal; then let open answers finish within their limit."""
     stopping = trio.Event()
 
@@ -153,11 +171,15 @@ async def _serve_http(house: _House, desk: CgiDesk, watches: list[RootWatch]) ->
         return server.statistics()
 
     def roots() -> list[WatchStatistics]:
-        return [watch.statistics() for watch in watches]
+        return [watch.statistics() for watch in watching.watches]
 
     tiles = house.engine.tiles.statistics
     owners: dict[str, Owner] = {"http": connections, "root": roots, "desk": tiles}
-    app = make_app(house.settings, desk.engine, house.roots, desk.sessions, log=house.log, owners=owners)
+    owners |= {"catalogue": watching.catalogue.statistics, "cataloguing": watching.cataloguing.statistics}
+    app = make_app(
+        house.settings, desk.engine, house.roots, desk.sessions, log=house.log, owners=owners,
+        catalogue=watching.catalogue,
+    )  # fmt: skip
     server = HttpServer(app, house.settings)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:

@@ -123,6 +123,9 @@ install_project() {
     run_pip "$venv" install "$@" --no-build-isolation -e ".${extras:+[$extras]}"
 }
 
+# Builds the browser's page, unless it was built from the present sources.
+need_page() { .venv/bin/python scripts/build_page.py "$@"; }
+
 # Names the state that an installation with the extras $1 was made from.
 stamp_of() {
     { cat pyproject.toml constraints.txt && "$PYTHON_FOUND" -c 'import sys; print(sys.version)' &&

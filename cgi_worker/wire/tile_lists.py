@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from cgi_worker.wire.channels import channels_of
+from cgi_worker.wire.channels import Channel, channels_of
 from cgi_worker.wire.facts import Facts, Source
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.packets import STEP_FACTS_BYTES_MAX
@@ -37,6 +37,9 @@ def places_of(wanted: ViewportView, facts: Facts) -> tuple[TilePlace, ...]:
     if not (all(map(math.isfinite, (x, y, x + width, y + height))) and width > 0 and height > 0):
         raise ViewError("box", "must be x,y,width,height in pixels of the level, with a width and a height")
     channel = channels_of(whole_view(wanted.view), facts)[0]
+    if wanted.fit is not None:
+        wanted = _fitted(wanted, channel, wanted.fit)
+        x, y, width, height = wanted.box
     across, down = _counts(wanted.view, level_size(channel, wanted.level))
     columns = range(max(0, math.floor(x / TILE_PX)), min(across, math.ceil((x + width) / TILE_PX)))
     rows = range(max(0, math.floor(y / TILE_PX)), min(down, math.ceil((y + height) / TILE_PX)))
@@ -94,3 +97,14 @@ def _counts(view: View, size: tuple[int, int]) -> tuple[int, int]:
     """Count the columns and rows of tiles of a level, as it is seen."""
     across, down = (-(-side // TILE_PX) for side in size)
     return (down, across) if view.turn in (90, 270) else (across, down)
+
+
+def _fitted(wanted: ViewportView, channel: Channel, fit: tuple[int, int]) -> ViewportView:
+    """Find the level that is nearest to the size at which all of the picture fits, and take all of it."""
+    across, down = channel.hdu.width_px, channel.hdu.height_px
+    if wanted.view.turn in (90, 270):
+        across, down = down, across
+    times = max(across / fit[0], down / fit[1])
+    level = min(max(0, math.floor(math.log2(times) + 0.5)), LEVEL_MAX)
+    box = (0.0, 0.0, float(max(1, -(-across >> level))), float(max(1, -(-down >> level))))
+    return ViewportView(wanted.view, level, box, wanted.coarse)

@@ -20,6 +20,7 @@ from cgi_worker.wire.view import AUTO_SIZE, Region, View, view_from_pairs
 TILE_PX: Final = 256
 LEVEL_MAX: Final = 31
 KEPT_LEVEL_MIN: Final = 3  # Below it a tile is made from the source faster than a level could be kept.
+FIT_OVER: Final = math.sqrt(2)  # A fitted picture's level is at most so much larger than it is seen, a side.
 NOT_OF_TILES: Final = ("region", "size", "exact", "levels_from")
 
 
@@ -49,13 +50,15 @@ class ViewportView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The tiles of a view that a window shows; the view's region and size are not looked at.
 
     box     x, y, width, height in pixels of this level, of the picture as it is seen; what lies beside it is left out.
+    fit     in their place: all of the picture, at the level that is nearest to its size in this width and height.
     coarse  True: nothing is shown yet, so that a tile of all of it comes first.
     """
 
     view: View
-    level: int
-    box: tuple[float, float, float, float]
+    level: int = 0
+    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     coarse: bool = False
+    fit: tuple[int, int] | None = None
 
     @property
     def frame(self) -> str:

@@ -43,6 +43,12 @@ def plan_parse(source: Source, limits: PlanLimits, result: int = FACTS_RESULT) -
     return recipe
 
 
+def in_passing(recipe: Recipe) -> Recipe:
+    """Let nothing that a recipe makes be kept for others when it has been read."""
+    buffers = tuple(msgspec.structs.replace(buffer, kept=False) for buffer in recipe.buffers)
+    return msgspec.structs.replace(recipe, buffers=buffers)
+
+
 def plan_answer(wanted: Wanted, facts: Facts, source: Source, limits: PlanLimits) -> Recipe:
     """Plan a picture, a tile, or the answer to a question, of a frame whose facts are known.
 

@@ -19,7 +19,7 @@ from cgi_worker.wire.view import View
 from cgi_worker.wire.wanted import Wanted, media_type_of
 from imgd.config import Settings
 from imgd.core.events import Event, TellStep
-from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, check_tile, plan_answer, plan_parse
+from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, check_tile, in_passing, plan_answer, plan_parse
 from imgd.core.scheduler import Limits, Scheduler
 from imgd.core.story import Story
 from imgd.engine.answer import Known, Qualified
@@ -39,6 +39,7 @@ from imgd.model import (
     Asker,
     OpenSource,
     Resolve,
+    Urgency,
 )
 from imgd.running import NO_LIMITS, RunLimits
 
@@ -122,6 +123,10 @@ class Engine:
     def renew_workers(self) -> None:
         """Have new workers, who may read what the roots are now; what the present ones do is done again."""
         self.forge.renew()
+
+    def at_rest(self) -> bool:
+        """Tell whether workers could begin at once, and nobody waits for any."""
+        return not self.forge.state and self.floor.core.demand == 0
 
     def ready(self) -> str:
         """Empty when pictures can be made, else why not."""
@@ -211,12 +216,16 @@ class Engine:
     async def header(self, frame: str, asker: Asker) -> AsyncIterator[Rendered]:
         """Make or find the header document of a frame: facts and all cards, as JSON.
 
+        For batch work it is made in passing: it takes no place from what people look at.
+
         Raises  as `render`.
         """
         async with AsyncExitStack() as stack:
             for last in tries():
                 found = await stack.enter_async_context(self._resolve(frame))
                 recipe = plan_parse(found.source, self._limits, HEADER_RESULT)
+                if asker.urgency is Urgency.BATCH:
+                    recipe = in_passing(recipe)
                 client = await stack.enter_async_context(open_job(self.floor, recipe, asker, found))
                 if await succeeds(client, self.forge, last):
                     yield Rendered(etag_of(recipe), "application/json", found.source, client)

@@ -11,7 +11,10 @@ import trio
 
 from imgd.entry import rfc3339
 from imgd.events import orders
+from imgd.events.catalogue_query import Found, Query
+from imgd.events.catalogue_sql import found_of, select_page, select_unlooked, unlooked_of
 from imgd.events.event import Draft, Event
+from imgd.events.headers import Looked, Unlooked
 from imgd.events.lending import Lending
 from imgd.events.patience import Patience
 from imgd.events.scribe import Scribe, ScribeStatistics, writing
@@ -20,6 +23,8 @@ from imgd.events.store import Change, Head, Retention, StoreDown
 
 _WAITING_MAX: Final = 1024
 _READERS_MAX: Final = 4
+_SEARCHERS_MAX: Final = 2  # Of their own: who follows the log never waits for who searches.
+_UNLOOKED_LIMIT_S: Final = 30.0
 _FORGET_EACH: Final = 2_000
 _PAGE: Final = 10_000
 _LISTEN_AGAIN_S: Final = (0.05, 2.0)
@@ -39,11 +44,14 @@ class StoreStatistics(ScribeStatistics):
 class DurableStore:
     """A `Store`; what its methods promise is said there. Made by `keeping`."""
 
-    def __init__(self, database: Database, patience: Patience, scribe: Scribe, lending: Lending) -> None:
+    def __init__(
+        self, database: Database, patience: Patience, scribe: Scribe, lending: Lending, *, searching: Lending
+    ) -> None:
         self._database = database
         self._patience = patience
         self._scribe = scribe
         self._lending = lending
+        self._searching = searching
         self._nudged: list[Callable[[], None]] = []
         self._reads = 0
         scribe.committed = self._nudge
@@ -117,6 +125,23 @@ class DurableStore:
                 return
             after = rows[-1][0]
 
+    async def search(self, query: Query, limit_s: float) -> Found:
+        """Read a page of the catalogue, and count."""
+        if not query.roots:
+            return Found(0, 0, 0, ())
+        return await self._searching.use(partial(_search, query, limit_s))
+
+    async def unlooked(self, roots: Sequence[str], after: Unlooked | None, limit: int) -> Sequence[Unlooked]:
+        """Read frames whose header is not known as they are now, the newest first, those that follow this one."""
+        if not roots:
+            return []
+        return await self._searching.use(partial(_unlooked, tuple(roots), after, limit))
+
+    async def keep(self, looked: Sequence[Looked]) -> None:
+        """Keep what was found in frames, of those that still are what they were then, in one transaction."""
+        if looked:
+            await self._scribe.ask(orders.Keep(tuple(sorted(looked, key=lambda each: (each.root, each.path)))))
+
     async def nudges(self, nudge: Callable[[], None], ready: Callable[[], None]) -> None:
         """Call `nudge` whenever something may have been appended, by anybody, until cancelled.
 
@@ -164,12 +189,22 @@ async def keeping(database: Database) -> AsyncIterator[DurableStore]:
     first = await trio.to_thread.run_sync(patience.open)
     lending = Lending(patience, _READERS_MAX)
     lending.give(first)
+    searching = Lending(patience, _SEARCHERS_MAX)
     try:
         async with writing(patience, _WAITING_MAX) as scribe:
-            yield DurableStore(database, patience, scribe, lending)
+            yield DurableStore(database, patience, scribe, lending, searching=searching)
     finally:
         lending.close()
+        searching.close()
 
 
 def _page(root: str, after: bytes, limit: int, session: Session) -> list[tuple[bytes, str]]:
     return session.page(root, after, limit)
+
+
+def _search(query: Query, limit_s: float, session: Session) -> Found:
+    return found_of(query, *session.select(select_page(query, session.dialect), limit_s))
+
+
+def _unlooked(roots: tuple[str, ...], after: Unlooked | None, limit: int, session: Session) -> list[Unlooked]:
+    return unlooked_of(*session.select([select_unlooked(roots, after, limit, session.dialect)], _UNLOOKED_LIMIT_S))

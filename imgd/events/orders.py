@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, get_args
 import msgspec
 
 from imgd.events.event import Draft, FrameType, OtherType, body_of
+from imgd.events.headers import Looked
 from imgd.events.store import Change
 
 _AT: Final = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{3}Z")
@@ -64,7 +65,13 @@ class Forget(msgspec.Struct, frozen=True):
     id: int
 
 
-Order = Publish | Note | Fill | EnterRoot | LostTail | Forget
+class Keep(msgspec.Struct, frozen=True):
+    """Keep the headers of frames that are still what they were when they were looked into."""
+
+    looked: tuple[Looked, ...]
+
+
+Order = Publish | Note | Fill | EnterRoot | LostTail | Forget | Keep
 Plain = Publish | Note
 """What many orders of can be carried out in one transaction."""
 

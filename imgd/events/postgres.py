@@ -13,13 +13,17 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 import trio
+from msgspec.structs import astuple
 from psycopg import errors
 from psycopg.rows import TupleRow
 
 from imgd.events import schema
+from imgd.events.catalogue_sql import FORGET_HEADERS_POSTGRES, KEEP_POSTGRES, POSTGRES, Dialect, Statement
 from imgd.events.event import Event
-from imgd.events.orders import EnterRoot, Fill, Key, Row
-from imgd.events.sessions import Collided, SchemaTooNew, Seen, Undone, is_behind, readable
+from imgd.events.headers import Looked
+from imgd.events.orders import EnterRoot, Fill, Keep, Key, Row
+from imgd.events.postgres_errors import told, words_of
+from imgd.events.sessions import Collided, SchemaTooNew, Seen, TookTooLong, Undone, is_behind, readable
 from imgd.events.store import Head, StoreDown
 
 _ANSWER_S: Final = 10.0  # A server that says nothing for so long is down,
@@ -34,7 +38,10 @@ _CONNECT: Final[dict[str, Any]] = {
     "autocommit": True,
 }
 _LOCK: Final = 0x696D6764  # Advisory, while the schema is brought up to date.
-_WORDS: Final = {"integer": "BIGINT", "octets": "BYTEA", "table": ""}
+_WORDS: Final = {
+    "integer": "BIGINT", "octets": "BYTEA", "table": "", "text": 'TEXT COLLATE "C"', "number": "DOUBLE PRECISION",
+    "json": "JSONB", "modified": POSTGRES.modified,
+}  # fmt: skip
 _SETTINGS: Final = """SELECT set_config('search_path', 'imgd', false),
     set_config('client_min_messages', 'warning', false),
     set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
@@ -74,17 +81,6 @@ _LAST_BEFORE: Final = """SELECT coalesce(max(id), 0) FROM events WHERE at < %s A
     (SELECT id FROM events WHERE at >= %s AND at <= %s ORDER BY id LIMIT 1), 9223372036854775807)"""
 
 
-# What a statement of ours meets when somebody has changed the tables beneath it.
-_CHANGED: Final = (
-    errors.FeatureNotSupported,  # A cached plan whose result has other columns now.
-    errors.InsufficientPrivilege,
-    errors.InvalidSchemaName,
-    errors.UndefinedColumn,
-    errors.UndefinedTable,
-    errors.UniqueViolation,  # The counter was put back, and the events were not.
-)
-
-
 class _Connection(psycopg.Connection[TupleRow]):
     """A connection that does not wait for ever."""
 
@@ -119,7 +115,7 @@ class PostgresDatabase:
         before = self.seen.place
         with contextlib.ExitStack() as undo:
             connection = undo.enter_context(contextlib.closing(self._connect()))
-            with _told(connection):
+            with told(connection):
                 connection.execute(_SETTINGS)
                 with connection.slowly():
                     self._migrate(connection)
@@ -153,7 +149,7 @@ class PostgresDatabase:
         connection = self._connect()
         with contextlib.ExitStack() as undo:
             undo.callback(connection.close)
-            with _told(connection):
+            with told(connection):
                 connection.execute("LISTEN imgd_events")
             undo.pop_all()
         return connection
@@ -162,7 +158,7 @@ class PostgresDatabase:
         try:
             return _Connection.connect(self._address, **_CONNECT)
         except psycopg.OperationalError as error:
-            raise StoreDown(_words(error)) from error
+            raise StoreDown(words_of(error)) from error
         except (psycopg.Error, UnicodeDecodeError):  # Not `from`: what is wrong may quote the password.
             raise StoreDown("is not an address that PostgreSQL knows") from None
 
@@ -237,16 +233,25 @@ class PostgresSession:
         with self._undone():
             if gone:
                 self._connection.execute(_DROP, _columns(gone, 2))
+                self._connection.execute(FORGET_HEADERS_POSTGRES, _columns(gone, 2))
             if here:
                 self._connection.execute(_PUT, _columns(here, 3))
+
+    def put_headers(self, looked: Sequence[Looked]) -> None:
+        """Set what is known of headers."""
+        if looked:
+            with self._undone():
+                rows = [(*key, h.object, h.filter, h.exptime, h.taken_us, h.words, h.hdu, h.why)
+                        for *key, h in map(astuple, looked)]  # fmt: skip
+                self._connection.execute(KEEP_POSTGRES, _columns(rows, 10))
 
     def finish(self, rows: Sequence[Row]) -> int:
         """Append events and commit, in one round trip."""
         if not rows:
-            with _told(self._connection):
+            with told(self._connection):
                 self._connection.execute("COMMIT")
             return 0
-        with _told(self._connection), self._connection.pipeline():
+        with told(self._connection), self._connection.pipeline():
             values = (*self._seen.place, len(rows), len(rows), *_columns(rows, 3))
             cursor = self._connection.execute(_APPEND, values, binary=True)
             self._connection.execute("COMMIT")
@@ -259,6 +264,30 @@ class PostgresSession:
         known = sorted(order.known.items())
         with self._changing() as connection:
             connection.execute(_FILL, (order.root, *_columns(known, 2)))
+
+    def keep(self, order: Keep) -> None:
+        """Set what is known of headers."""
+        with self._changing():
+            self.put_headers(order.looked)
+
+    @property
+    def dialect(self) -> Dialect:
+        """Tell how PostgreSQL is asked."""
+        return POSTGRES
+
+    def select(self, statements: Sequence[Statement], limit_s: float) -> list[list[TupleRow]]:
+        """Read rows for each statement, as of one moment."""
+        with self._undone():
+            try:
+                self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                limit = "SELECT set_config('statement_timeout', %s, true)"
+                self._connection.execute(limit, (f"{limit_s * 1000:.0f}",))
+                asked = [(text.replace("?", "%s").encode(), values) for text, values in statements]
+                found = [self._connection.execute(*each).fetchall() for each in asked]
+                self._connection.execute("COMMIT")
+            except errors.QueryCanceled as error:
+                raise TookTooLong(f"it took longer than {limit_s:g} s") from error
+        return found
 
     def enter_root(self, order: EnterRoot) -> bool:
         """Note a root's directory."""
@@ -329,14 +358,14 @@ class PostgresSession:
         with self._undone(), self._connection.slowly():
             self._connection.execute("BEGIN")
             yield self._connection
-        with _told(self._connection):
+        with told(self._connection):
             self._connection.execute("COMMIT")
 
     @contextlib.contextmanager
     def _undone(self) -> Iterator[None]:
         """Tell a connection that was lost before a commit as Undone: it can be tried again."""
         try:
-            with _told(self._connection):
+            with told(self._connection):
                 yield
         except (Undone, Collided):
             raise
@@ -355,22 +384,3 @@ def _one(connection: _Connection, text: LiteralString, *values: object) -> Tuple
 def _columns(rows: Sequence[tuple[Any, ...]], number: int) -> list[list[Any]]:
     """Turn rows into columns, also when there are none."""
     return [[row[column] for row in rows] for column in range(number)]
-
-
-@contextlib.contextmanager
-def _told(connection: _Connection) -> Iterator[None]:
-    """Tell what the server has against it as StoreDown; a bug of ours (a wrong statement or value) stays what it is."""
-    try:
-        yield
-    except (errors.DeadlockDetected, errors.SerializationFailure) as error:
-        raise Collided(_words(error)) from error
-    except errors.NotNullViolation as error:
-        raise Undone("the log has lost its end") from error
-    except (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError, *_CHANGED) as error:
-        raise StoreDown(_words(error)) from error
-
-
-def _words(error: psycopg.Error) -> str:
-    """Tell what is wrong in one line; libpq's first line names the server, the last one the reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines) or type(error).__name__

@@ -6,7 +6,8 @@ Migration = tuple[str, ...]
 """Statements that bring a store from one version to the next, in one transaction."""
 
 # {integer} 64 bits · {octets} bytes as they are · {table} what ends the definition of a table that has other columns
-# than a number as its key.
+# than a number as its key. {text} compared octet by octet · {number} 64 bits of floating point · {json} an object ·
+# {modified} a file's time, by its identity.
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     (
         # A single row. last: the id given last; whoever appends holds it locked until the commit, so that ids become
@@ -31,6 +32,24 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             PRIMARY KEY (root, path)
         ) {table}""",
         "INSERT INTO meta (one, epoch, last, origin) VALUES (1, '{epoch}', 0, '')",
+    ),
+    (
+        # looked: the identity that the frame had when it was looked into; what was found holds as long as it has it.
+        # What rows are ordered by stands here, since these are short; all else, which is long, in a table of its own.
+        "ALTER TABLE frames ADD COLUMN looked TEXT",
+        "ALTER TABLE frames ADD COLUMN object {text}",
+        "ALTER TABLE frames ADD COLUMN filter {text}",
+        "ALTER TABLE frames ADD COLUMN exptime {number}",
+        "ALTER TABLE frames ADD COLUMN taken {integer}",
+        """CREATE TABLE headers (
+            root TEXT NOT NULL,
+            path {octets} NOT NULL,
+            words {text} NOT NULL,
+            hdu {json} NOT NULL,
+            why TEXT NOT NULL,
+            PRIMARY KEY (root, path)
+        )""",
+        "CREATE INDEX frames_newest ON frames ({modified} DESC, root, path)",
     ),
 )
 

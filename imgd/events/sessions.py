@@ -6,12 +6,14 @@ Everything blocks, and is called from threads.
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from imgd.events.catalogue_sql import Dialect, Statement
 from imgd.events.event import Event, event_of
-from imgd.events.orders import EnterRoot, Fill, Key, Row
+from imgd.events.headers import Looked
+from imgd.events.orders import EnterRoot, Fill, Keep, Key, Row
 from imgd.events.store import Head, StoreDown
 
 log = logging.getLogger("imgd.events")
@@ -32,6 +34,10 @@ class Undone(StoreDown):
 
 class Collided(StoreDown):
     """Another daemon was in the way (a deadlock); nothing is done, and it can be tried again at once."""
+
+
+class TookTooLong(StoreDown):
+    """The database is there, but has not found what was asked for within the limit."""
 
 
 class Session(Protocol):
@@ -57,7 +63,11 @@ class Session(Protocol):
         ...
 
     def put(self, identities: Mapping[Key, str | None]) -> None:
-        """Set what the index knows of keys that are locked; None: forget it."""
+        """Set what the index knows of keys that are locked; None: forget it, and its header."""
+        ...
+
+    def put_headers(self, looked: Sequence[Looked]) -> None:
+        """Set what is known of headers of frames that are locked, where they have this identity."""
         ...
 
     def finish(self, rows: Sequence[Row]) -> int:
@@ -90,6 +100,22 @@ class Session(Protocol):
 
     def page(self, root: str, after: bytes, limit: int) -> list[tuple[bytes, str]]:
         """Read a page of a root's index, by path."""
+        ...
+
+    def keep(self, order: Keep) -> None:
+        """Set what is known of headers of frames that still have this identity."""
+        ...
+
+    @property
+    def dialect(self) -> Dialect:
+        """Tell in which words `select` is asked."""
+        ...
+
+    def select(self, statements: Sequence[Statement], limit_s: float) -> list[list[tuple[Any, ...]]]:
+        """Read rows for each statement, all as of one moment.
+
+        Raises  TookTooLong.
+        """
         ...
 
     def last_before(self, at: str, now: str) -> int:

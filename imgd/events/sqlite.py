@@ -10,16 +10,20 @@ import contextlib
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import trio
+from msgspec.structs import astuple
 
 from imgd.events import schema
+from imgd.events.catalogue_sql import SQLITE, Dialect, Statement
 from imgd.events.event import Event
-from imgd.events.orders import EnterRoot, Fill, Key, Row
-from imgd.events.sessions import SchemaTooNew, Seen, Undone, is_behind, readable
+from imgd.events.headers import Looked
+from imgd.events.orders import EnterRoot, Fill, Keep, Key, Row
+from imgd.events.sessions import SchemaTooNew, Seen, TookTooLong, Undone, is_behind, readable
 from imgd.events.sidecar import FileIdentity, Sidecar, identity_of, read_identity
 from imgd.events.store import Head, StoreDown
 
@@ -30,7 +34,15 @@ _LOOK_EACH_S: Final = 0.05
 _SIZES: Final = (256, 32, 4, 1)  # Rows of one INSERT: few texts, so that all stay prepared.
 _HEAD: Final = "SELECT epoch, last, coalesce((SELECT min(id) FROM events), last + 1) FROM meta"
 _RENEW: Final = "UPDATE meta SET epoch = ?, last = max(last, (SELECT coalesce(max(id), 0) FROM events))"
-_WORDS: Final = {"integer": "INTEGER", "octets": "BLOB", "table": "WITHOUT ROWID"}
+_WORDS: Final = {
+    "integer": "INTEGER", "octets": "BLOB", "table": "WITHOUT ROWID", "text": "TEXT", "number": "REAL", "json": "TEXT",
+    "modified": SQLITE.modified,
+}  # fmt: skip
+_KEEP: Final = """INSERT OR REPLACE INTO headers (root, path, words, hdu, why)
+    SELECT root, path, ?, ?, ? FROM frames WHERE root = ? AND path = ? AND identity = ?"""
+_LOOKED: Final = """UPDATE frames SET looked = identity, object = ?, filter = ?, exptime = ?, taken = ?
+    WHERE root = ? AND path = ? AND identity = ?"""
+_LOOK_AT_CLOCK_EACH: Final = 20_000  # Instructions of a statement: about a millisecond.
 
 
 class SqliteDatabase:
@@ -162,7 +174,17 @@ class SqliteSession:
             gone = [key for key, identity in identities.items() if identity is None]
             here = [(*key, identity) for key, identity in identities.items() if identity is not None]
             self._connection.executemany("DELETE FROM frames WHERE root = ? AND path = ?", gone)
+            self._connection.executemany("DELETE FROM headers WHERE root = ? AND path = ?", gone)
             self._insert("INSERT OR REPLACE INTO frames (root, path, identity)", here)
+
+    def put_headers(self, looked: Sequence[Looked]) -> None:
+        """Set what is known of headers."""
+        with _told():
+            for root, path, identity, header in map(astuple, looked):
+                key = (root, path, identity)
+                self._connection.execute(_KEEP, (header.words, header.hdu, header.why, *key))
+                own = (header.object, header.filter, header.exptime, header.taken_us)
+                self._connection.execute(_LOOKED, (*own, *key))
 
     def finish(self, rows: Sequence[Row]) -> int:
         """Append events and commit."""
@@ -188,6 +210,34 @@ class SqliteSession:
         with self._changing():
             rows = [(order.root, path, identity) for path, identity in order.known.items()]
             self._insert("INSERT OR IGNORE INTO frames (root, path, identity)", rows)
+
+    def keep(self, order: Keep) -> None:
+        """Set what is known of headers."""
+        with self._changing():
+            self.put_headers(order.looked)
+
+    @property
+    def dialect(self) -> Dialect:
+        """Tell how SQLite is asked."""
+        return SQLITE
+
+    def select(self, statements: Sequence[Statement], limit_s: float) -> list[list[tuple[Any, ...]]]:
+        """Read rows for each statement, as of one moment."""
+        until = time.monotonic() + limit_s
+        with _told():
+            self._check_file()
+            self._connection.set_progress_handler(lambda: time.monotonic() > until, _LOOK_AT_CLOCK_EACH)
+            try:
+                self._connection.execute("BEGIN")
+                found = [self._connection.execute(*statement).fetchall() for statement in statements]
+                self._connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                    raise TookTooLong(f"it took longer than {limit_s:g} s") from error
+                raise
+            finally:
+                self._connection.set_progress_handler(None, 0)
+        return found
 
     def enter_root(self, order: EnterRoot) -> bool:
         """Note a root's directory."""

@@ -5,7 +5,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from imgd.events.catalogue_query import Found, Query
 from imgd.events.event import Draft, Event
+from imgd.events.headers import Looked, Unlooked
 
 
 class StoreDown(Exception):
@@ -101,6 +103,21 @@ class Store(Protocol):
 
     def index(self, root: str, page: int = 10_000) -> AsyncIterator[Sequence[tuple[bytes, str]]]:
         """Read the index of a root, page by page, by path."""
+        ...
+
+    async def search(self, query: Query, limit_s: float) -> Found:
+        """Read a page of the catalogue, all as of one moment; few do so at the same time, the others wait.
+
+        Raises  TookTooLong, a StoreDown.
+        """
+        ...
+
+    async def unlooked(self, roots: Sequence[str], after: Unlooked | None, limit: int) -> Sequence[Unlooked]:
+        """Read frames whose header is not known as they are now, the newest first, those that follow this one."""
+        ...
+
+    async def keep(self, looked: Sequence[Looked]) -> None:
+        """Keep headers, without an event; of a frame that is another one by now it is not kept."""
         ...
 
     async def nudges(self, nudge: Callable[[], None], ready: Callable[[], None]) -> None:

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from imgd.entry import facts_of
 from imgd.events.event import Draft, FrameType
-from imgd.events.orders import EnterRoot, Fill, Forget, Key, LostTail, Note, Order, Plain, Publish, Row, row_of
+from imgd.events.headers import Looked, header_of_draft
+from imgd.events.orders import EnterRoot, Fill, Forget, Keep, Key, LostTail, Note, Order, Plain, Publish, Row, row_of
 from imgd.events.sessions import Session
 from imgd.events.store import Change
 
@@ -29,20 +30,28 @@ def carry_out(session: Session, orders: Sequence[Order]) -> list[Any]:
             return [session.renew_epoch(epoch)]
         case [Forget(id)]:
             return [session.forget(id)]
+        case [Keep() as keep]:
+            session.keep(keep)
+            return [None]
     plain = [order for order in orders if isinstance(order, Plain)]
     assert len(plain) == len(orders), "only plain orders share a transaction"
     session.begin()
     rows: list[Row] = []
     places: list[list[int | None]] = []  # Of each order: where its events are in `rows`.
     identities = _differing(session, [order for order in plain if isinstance(order, Note)])
+    looked: dict[Key, Looked] = {}
     for order in plain:
         match order:
             case Publish():
                 places.append(list(range(len(rows), len(rows) + len(order.rows))))
                 rows += order.rows
             case Note():
+                for change in order.changes:
+                    _look(change, identities, looked)
                 places.append([_take_note(change, identities, rows) for change in order.changes])
     session.put(identities)
+    if looked:
+        session.put_headers([each for key, each in looked.items() if identities[key] == each.identity])
     first = session.finish(rows) - len(rows) + 1
     return [[None if place is None else first + place for place in places_of_one] for places_of_one in places]
 
@@ -75,6 +84,13 @@ def _take_note(change: Change, identities: dict[Key, str | None], rows: list[Row
     identities[key] = change.identity
     rows.append(row_of(replace(draft, type=type)))
     return len(rows) - 1
+
+
+def _look(change: Change, identities: Mapping[Key, str | None], looked: dict[Key, Looked]) -> None:
+    """Take what a change that will be noted says of the frame's header; the last one holds."""
+    key = (change.root, change.path)
+    if key in identities and change.identity is not None:
+        looked[key] = Looked(*key, change.identity, header_of_draft(change.draft))
 
 
 def _as_last_seen(draft: Draft, identity: str) -> Draft:

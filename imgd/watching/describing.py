@@ -51,11 +51,11 @@ class _Document(msgspec.Struct, frozen=True):
 _read: Final = msgspec.json.Decoder(_Document).decode
 
 
-def describe_by(header: Header) -> Describe:
+def describe_by(header: Header, asker: Asker = ASKER) -> Describe:
     """Make the function that looks into frames by the engine's header documents."""
 
     async def describe(frame: str) -> Described:
-        async with header(frame, ASKER) as answer:
+        async with header(frame, asker) as answer:
             octets = b"".join([chunk async for chunk in answer.chunks()])
         try:
             if len(octets) > LARGE_BYTES:

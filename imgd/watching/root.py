@@ -7,6 +7,7 @@ from typing import Final
 
 import trio
 
+from imgd.events.catalogue import RootSeen
 from imgd.events.store import Store
 from imgd.setting_kinds import Root
 from imgd.watching.drafts import Describe, root_draft
@@ -34,6 +35,12 @@ class RootWatch:
         self._state = RootState(root, store, describe, settings, tell)
         self._marks: frozenset[bytes] = frozenset()
         self._threads = trio.CapacityLimiter(settings.describes_max + _THREADS_BESIDES)
+
+    @property
+    def seen(self) -> RootSeen:
+        """Tell what the catalogue needs to know of the root."""
+        state = self._state
+        return RootSeen(state.root.name, state.present, state.away or state.scans > 0)
 
     def statistics(self) -> WatchStatistics:
         """Tell figures."""
@@ -88,6 +95,7 @@ class RootWatch:
                 away = True
                 log.warning("root %s: its directory is not there", state.root.name)
                 state.outbox.tell(root_draft(state.root.name, "root.vanished", time.time_ns()))
+            state.away = place is None
             if place is not None:
                 if away:
                     state.outbox.tell(root_draft(state.root.name, "root.appeared", time.time_ns()))

@@ -97,6 +97,7 @@ class RootState:
     """All that outlasts the root's being away for a while. Its figures are counted up by who makes them.
 
     scanned_once  its frames have been put into the index: what differs from now on is told.
+    away          its directory was looked for, and is not there.
     stored        facts that the store got, whether they made an event or not.
     """
 
@@ -108,6 +109,7 @@ class RootState:
     outbox: Outbox = field(init=False)
     recent: Recent = field(default_factory=Recent)
     scanned_once: bool = False
+    away: bool = False
     survey_wanted: trio.Event = field(default_factory=trio.Event)
     present: bool = False
     exhausted: bool = False

@@ -14,6 +14,8 @@ from imgd.access.listing import Order
 from imgd.access.roots import Roots
 from imgd.config import Settings
 from imgd.errors import BadRequest, ImgdError
+from imgd.events.catalogue import Catalogue
+from imgd.web.catalogue import add_catalogue
 from imgd.web.describe import LISTING_PARAMETERS, PROBLEM, plain_paths, problem_responses, query_parameters
 from imgd.web.describe_tiles import tile_paths
 from imgd.web.metrics import Owner, metrics_text, registry_of
@@ -70,7 +72,9 @@ class Figures:
     down: Callable[[], str]
 
 
-def make_api(settings: Settings, engine: Engine, roots: Roots, figures: Figures) -> FastAPI:
+def make_api(
+    settings: Settings, engine: Engine, roots: Roots, figures: Figures, *, catalogue: Catalogue | None = None
+) -> FastAPI:
     """Make the part of the application that FastAPI serves."""
     api = FastAPI(
         title="imgd", version="1", summary="Scientific frames as pictures", docs_url=None, redoc_url=None,
@@ -78,6 +82,7 @@ def make_api(settings: Settings, engine: Engine, roots: Roots, figures: Figures)
     )  # fmt: skip
     _answer_problems(api)
     _add_listing(api, settings, roots)
+    add_catalogue(api, catalogue)
     _add_health(api, engine, figures)
     api.openapi = _describe_all(api, api.openapi)  # type: ignore[method-assign]  # FastAPI's documented way.
     return api

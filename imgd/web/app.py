@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from imgd.access.roots import Roots
 from imgd.config import Settings
 from imgd.core.uids import Uids
+from imgd.events.catalogue import Catalogue
 from imgd.events.log import Log
 from imgd.web.admin import Admin
 from imgd.web.api import Figures, make_api
@@ -106,6 +107,7 @@ def make_app(  # noqa: PLR0913  # One for each part.
     *,
     log: Log,
     owners: dict[str, Owner] | None = None,
+    catalogue: Catalogue | None = None,
 ) -> WebApp:
     """Make the application.
 
@@ -133,6 +135,6 @@ def make_app(  # noqa: PLR0913  # One for each part.
         "tiles": addresses.statistics,
         **(owners or {}),
     }
-    api = make_api(settings, engine, roots, Figures(all_owners, lambda: log.down))
+    api = make_api(settings, engine, roots, Figures(all_owners, lambda: log.down), catalogue=catalogue)
     parts = _Parts(images, tile_server, tiles, live, feeds, runs, RunAnswers(engine, settings), Admin(runs), api)
     return WebApp(parts, settings.message_bytes)

@@ -24,6 +24,7 @@ from imgd.errors import ImgdError, PlanTooBig
 from imgd.model import Asker
 from imgd.running import Learned, News, Produced, RunLimits, StepNews
 from imgd.web.problems import plain_text
+from imgd.web.pyramids import version_of
 from imgd.web.seam import Engine
 
 _FORMATS: Final[dict[str, Format]] = {
@@ -64,8 +65,8 @@ class OverTime(ImgdError):
 class Told(Protocol):
     """Who is told of a run while it goes on."""
 
-    def accepted(self, run: str, frame: str) -> None:
-        """There is such a frame."""
+    def accepted(self, run: str, frame: str, version: str) -> None:
+        """There is such a frame, of this version."""
 
     def known(self) -> None:
         """The frame's facts are known: the plan goes to the engine now."""
@@ -166,7 +167,8 @@ def run_id(wish: Wish, source: Source) -> str:
     """Name a run: the same for the same view of the same source, wherever it is asked for."""
     window: list[Any] = []
     if isinstance(wish.wanted, ViewportView):
-        window = [wish.wanted.level, [float(side) for side in wish.wanted.box]]
+        fit = wish.wanted.fit
+        window = ["fit", *fit] if fit else [wish.wanted.level, [float(side) for side in wish.wanted.box]]
     of = [view_pairs(wish.view), window, sorted(set(wish.results)), msgspec.to_builtins(source)]
     return hashlib.sha256(json.dumps(of, separators=(",", ":"), sort_keys=True).encode()).hexdigest()[:32]
 
@@ -174,7 +176,7 @@ def run_id(wish: Wish, source: Source) -> str:
 def _accept(wish: Wish, told: Told, source: Source) -> _Course:
     run, frame = run_id(wish, source), wish.view.frame
     document = {"run": run, "frame": ref_of(frame.encode("utf-8", "surrogateescape")), "notes": []}
-    told.accepted(run, frame)
+    told.accepted(run, frame, version_of(source, wish.view.rows))
     return _Course(wish, told, source, document)
 
 

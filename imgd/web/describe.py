@@ -213,7 +213,7 @@ def _runs_path() -> Described:
         "properties": {
             "view": {"description": "Parameters of `/img` as an object, or as a query string."},
             "results": {"type": "array", "items": {"enum": ["facts", "levels", "histogram", "picture"]}},
-            "viewport": {"type": "object", "description": "`level` and `box`: tiles take the picture's place."},
+            "viewport": {"type": "object", "description": "`level` and `box`, or `fit`: tiles, not the picture."},
         },
     }
     found = {

@@ -5,10 +5,9 @@ from typing import Any, Final, cast, get_args
 import msgspec
 import trio
 
-from cgi_worker.wire.tiles import ViewportView
 from imgd.config import Settings
-from imgd.core.sessions.asking import check_tiles, check_viewport, opened
-from imgd.core.sessions.messages import Figures, Open, Picture, Result, Viewport, ViewText
+from imgd.core.sessions.asking import check_part, check_tiles, opened, viewport_of
+from imgd.core.sessions.messages import Figures, Open, Part, Picture, Result, ViewText
 from imgd.entry import ref_of
 from imgd.errors import BadRequest, ImgdError, PlanTooBig
 from imgd.model import Asker
@@ -22,17 +21,12 @@ _DEFAULT: Final = Open(0).results
 _HEADERS: Final[Headers] = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
 
-class _Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    level: int
-    box: tuple[float, float, float, float]
-
-
 class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a POST; all as in the messages `open` and `viewport` of a session."""
 
     view: ViewText
     results: tuple[Result, ...] = _DEFAULT
-    viewport: _Window | None = None
+    viewport: Part | None = None
 
 
 _ASKED: Final = msgspec.json.Decoder(_Asked)
@@ -48,6 +42,7 @@ class RunAnswers:
         self._tiles_max = settings.viewport_tiles_max
         self._limits = RunLimits(settings.run_steps_max, settings.run_bytes)
         self._limit_s = settings.run_limit_s
+        self._rows = settings.rows
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the caller cancels it when the client leaves, and the run with it."""
@@ -79,27 +74,28 @@ class RunAnswers:
         _, view, _ = opened(Open(0, asked.view, None, asked.results))
         if not asked.results:
             raise BadRequest("names none", "results")
-        window = asked.viewport
-        if window is None:
+        part = asked.viewport
+        if part is None:
             return Wish(view, asked.results)
-        asked_part = Viewport(0, "", window.level, window.box)
-        check_viewport(asked_part)
-        check_tiles(asked_part, self._tiles_max)
-        return Wish(ViewportView(view, window.level, window.box, coarse=True), asked.results)
+        check_part(part)
+        check_tiles(part, self._tiles_max)
+        return Wish(viewport_of(view, part, coarse=True), asked.results)
 
     async def _run(self, wish: Wish, scope: Scope) -> bytes:
         client = scope.get("client")
         asker = Asker(session=f"http {client[0]}" if client else "http")
         heard = _Heard()
         document = await carry(wish, Means(self._engine, asker, self._limits, self._limit_s), heard)
-        return msgspec.json.encode({"run": document["run"], "steps": heard.steps(), "result": document})
+        answer = {"run": document["run"], "version": heard.version, "rows": self._rows, "steps": heard.steps()}
+        return msgspec.json.encode({**answer, "result": document})
 
 
 class _Heard:
-    """Notes the steps of a run."""
+    """Notes the steps of a run, and the version of its frame."""
 
     def __init__(self) -> None:
         self._ended: dict[int, StepNews] = {}
+        self.version = ""
 
     def steps(self) -> list[dict[str, Any]]:
         """Tell what became of each step, in order."""
@@ -111,8 +107,9 @@ class _Heard:
             for number, news in sorted(self._ended.items())
         ]  # fmt: skip
 
-    def accepted(self, run: str, frame: str) -> None:
-        """The document has it."""
+    def accepted(self, run: str, frame: str, version: str) -> None:
+        """Note the version; the rest the document has."""
+        self.version = version
 
     def known(self) -> None:
         """Nothing waits for this."""

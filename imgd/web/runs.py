@@ -342,9 +342,9 @@ class _Reports:
         if self._runs.is_newest(self._run):
             self._runs.handle(event)
 
-    def accepted(self, run: str, frame: str) -> None:
+    def accepted(self, run: str, frame: str, version: str) -> None:
         """There is such a frame."""
-        self._tell(Accepted(self._run.begin.runner, self._run.begin.turn, run, frame))
+        self._tell(Accepted(self._run.begin.runner, self._run.begin.turn, run, frame, version))
 
     def known(self) -> None:
         """The frame's facts are known: the plan goes to the engine now."""
@@ -376,4 +376,5 @@ def _limits_of(settings: Settings) -> SessionLimits:
         runners_max=settings.runners_max, uids_max=settings.session_uids_max,
         viewport_tiles_max=settings.viewport_tiles_max, console_max=settings.console_max, resume_s=settings.resume_s,
         set_rest_s=settings.set_rest_s, ping_s=settings.ping_s, message_bytes=settings.message_bytes,
+        rows=settings.rows,
     )  # fmt: skip

@@ -147,7 +147,8 @@ async def running_daemon(roots: Path | str | Sequence[Path | str], **settings: o
     """Start `imgd serve` on a free port and wait until it can draw; at the end stop it and see that nothing is left.
 
     roots     what to serve, each as `imgd serve` takes it: a directory, or "NAME=DIR".
-    settings  settings by name (`budget_bytes="64MiB"`, `workers_max=2`), handed over as IMGD_* variables.
+    settings  settings by name (`budget_bytes="64MiB"`, `workers_max=2`), handed over as IMGD_* variables. Frames are
+              not looked into in the background unless `describe_pause_s` says so: figures stay what a test makes them.
 
     Raises  DaemonFailed if it does not start or end in time, exits with another code than 0, or leaves processes.
             A daemon that the test itself ended (its process is gone at the end) is only looked at for what it left.
@@ -188,6 +189,7 @@ async def starting_daemon(roots: Path | str | Sequence[Path | str], **settings: 
 async def _start(folder: Path, roots: Path | str | Sequence[Path | str], settings: dict[str, object]) -> trio.Process:
     given = [roots] if isinstance(roots, Path | str) else list(roots)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("IMGD_")}
+    settings = {"describe_pause_s": 0, **settings}
     environment |= {f"IMGD_{name.upper()}": str(value) for name, value in settings.items()}
     environment.setdefault("IMGD_DATABASE", f"sqlite:{folder}/events.sqlite")
     environment |= {MARK: str(folder), "PYTHONPATH": str(PROJECT)}

@@ -14,9 +14,11 @@ import pytest
 import trio
 from trio_websocket import wrap_client_stream
 
+from imgd.core.sessions.told import RunAnswer
 from tests.daemon.rig import RunningDaemon, running_daemon
 from tests.daemon.test_crowd import metrics
 from tests.frames import make
+from tests.sessions.telling import check_fields, check_told
 from tests.web import peer
 from tests.web.posting import get, post
 from tests.web.sitting import Sitter
@@ -122,6 +124,21 @@ async def test_who_broke_off_may_resume_with_the_secret_and_nobody_else(folder: 
             assert [(each["runner"], each["paused"]) for each in reply["runners"]] == [(runner, True)]
             assert "quality=33" in reply["runners"][0]["view"]
             assert (await again.run(runner))["op"] == "completed"
+
+
+async def test_a_fitted_picture_and_the_types_of_what_is_told(folder: Path) -> None:
+    async with running_daemon(f"f={folder}") as daemon, seated(daemon) as client:
+        await client.open("frame=f/big.fits", viewport={"fit": [700, 1000]}, results=ALL)
+        await client.until("completed")
+        for message in client.told:
+            check_told(message, inside=True)
+        assert [each["document"]["hdus"][0]["shape"] for each in client.told if each["op"] == "facts"] == [[8000, 6000]]
+        fitted = [each for each in client.shown if each.level == 3]  # 750 x 1000 pixels.
+        assert len(fitted) == 4 * 3 and {each.level for each in client.shown} == {3, 5}
+        document = json.loads((await get(daemon.port, "frame=f/big.fits&results=facts,levels,picture")).body)
+        check_fields(document, RunAnswer)
+        accepted = next(each for each in client.told if each["op"] == "accepted")
+        assert accepted["version"] == document["version"]
 
 
 async def test_who_said_goodbye_may_not_resume(folder: Path) -> None:

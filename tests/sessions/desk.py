@@ -46,6 +46,7 @@ from imgd.core.sessions.messages import (
 )
 from imgd.core.sessions.sessions import Sessions
 from imgd.running import StepNews
+from tests.sessions.telling import check_told
 
 C = TypeVar("C")
 FRAME = "night/a.fits"
@@ -90,8 +91,10 @@ class Desk:
         self.sessions.check_all()
         for command in self.last:
             match command:
-                case Say(session, message, None):
-                    self.told[session].append(message)
+                case Say(session, message, reply_to):
+                    check_told(message)
+                    if reply_to is None:
+                        self.told[session].append(message)
                 case Show(session):
                     self.shown[session].append(command.picture.etag)
                 case Begin():
@@ -173,7 +176,7 @@ class Desk:
 
     def accept(self, runner: str, turn: int, run: str = "run") -> None:
         """A run has found its frame."""
-        self.do(Accepted(runner, turn, run, FRAME))
+        self.do(Accepted(runner, turn, run, FRAME, "v1"))
 
     def take_step(self, runner: str, turn: int, step: str = "reduce", **more: Any) -> None:
         """A step is further."""

@@ -1,12 +1,13 @@
 """`docs/live.md` tells of every message, every field of a runner's state, every limit, and the header of pictures."""
 
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, get_args, get_type_hints
 
 import pytest
 
 from imgd.core.sessions.events import CLOSE_ENDED, CLOSE_TAKEN_OVER
 from imgd.core.sessions.messages import RESULTS, RunnerMessage
+from imgd.core.sessions.told import OF_RUNNERS, REPLIES
 from imgd.web.frames_out import FORMATS, HEADER, NO_LEVEL, PICTURE, TILE
 from tests.sessions.desk import Desk
 
@@ -34,6 +35,12 @@ def test_each_field_and_limit_and_result_is_told() -> None:
     state = desk.open("ws1", "r")["state"]
     for name in (*limits, *state, *RESULTS):
         assert f"`{name}`" in TEXT, name
+
+
+def test_each_field_of_what_is_told_of_runners_is_told_of() -> None:
+    for kind in (*REPLIES, *OF_RUNNERS):
+        for name in get_type_hints(kind):
+            assert f'"{name}"' in TEXT or f"`{name}`" in TEXT, (kind.__name__, name)
 
 
 def test_the_codes_and_the_header_are_as_told() -> None:

@@ -59,7 +59,7 @@ def test_a_run_is_told_in_order_to_its_one_end(desk: Desk) -> None:
         "ms": 0.0,
     }
     assert desk.told["ws1"] == [
-        {"op": "accepted", **about, "run": "run9", "frame": FRAME},
+        {"op": "accepted", **about, "run": "run9", "frame": FRAME, "view": f"frame={FRAME}", "version": "v1"},
         {**step, "state": "start"},
         {**step, "state": "progress", "bytes": 5},
         {**step, "state": "end", "cached": True, "bytes": 7},

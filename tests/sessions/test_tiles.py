@@ -4,6 +4,7 @@ import pytest
 
 from cgi_worker.wire.tiles import ViewportView
 from imgd.core.sessions.events import Forget
+from imgd.core.sessions.messages import Open, Part, Set, Viewport
 from imgd.errors import BadRequest
 from tests.sessions.desk import Desk, tile
 
@@ -211,3 +212,76 @@ def test_a_viewport_of_too_many_tiles_is_refused_naming_the_limit(desk: Desk) ->
     assert desk.sessions.statistics().over_tiles_total == 1
     desk.later(1)
     desk.viewport("ws1", "r", box=(0.0, 0.0, 2560.0, 2560.0))
+
+
+def test_what_is_opened_with_a_viewport_runs_at_once(desk: Desk) -> None:
+    state = desk.open("ws1", "s", viewport=Part(fit=(1400, 900), dpr=2.0))["state"]
+    assert (state["turn"], state["running"]) == (1, True)
+    assert state["viewport"] == {"level": None, "box": None, "fit": (1400, 900), "dpr": 2.0}
+    assert (desk.begun[-1].runner, wanted(desk).fit, wanted(desk).coarse) == ("s", (1400, 900), True)
+
+
+def test_one_that_is_paused_waits_with_its_viewport(desk: Desk) -> None:
+    state = desk.open("ws1", "s", paused=True, viewport=Part(fit=(1400, 900)))["state"]
+    assert (state["turn"], state["running"], state["pending"]) == (0, False, True)
+    assert desk.step("ws1", "s")["state"]["turn"] == 1 and wanted(desk).fit == (1400, 900)
+
+
+def test_a_followed_directory_shows_its_first_frame_in_the_viewport(desk: Desk) -> None:
+    desk.open("ws1", "s", follow="night", viewport=Part(fit=(1400, 900)))
+    desk.arrive("s", "night/b.fits")
+    assert (wanted(desk).view.frame, wanted(desk).fit) == ("night/b.fits", (1400, 900))
+
+
+def test_a_fit_stays_for_other_frames_until_another_part_is_shown(desk: Desk) -> None:
+    desk.ask("ws1", Viewport(1, "r", fit=(1400, 900)))
+    desk.later(1)
+    desk.set("ws1", "r", frame="night/b.fits")
+    assert (wanted(desk).view.frame, wanted(desk).fit) == ("night/b.fits", (1400, 900))
+    desk.later(1)
+    state = desk.viewport("ws1", "r", 5)["state"]
+    assert wanted(desk).fit is None and wanted(desk).box == (5, 0.0, 512.0, 512.0)
+    assert state["viewport"] == {"level": 0, "box": (5, 0.0, 512.0, 512.0), "fit": None, "dpr": 1.0}
+
+
+def test_view_and_viewport_change_in_one_run(desk: Desk) -> None:
+    desk.whole_run("r", "ws1")
+    desk.later(1)
+    desk.ask("ws1", Set(1, "r", {"stretch": "log"}, Part(1, (0, 0, 9, 9))))
+    assert len(desk.begun) == 2
+    assert (wanted(desk).level, wanted(desk).box, wanted(desk).view.stretch) == (1, (0, 0, 9, 9), "log")
+
+
+@pytest.mark.parametrize(
+    ("part", "parameter"),
+    [
+        (Part(), "box"),
+        (Part(box=(0, 0, 9, 9), fit=(9, 9)), "fit"),
+        (Part(level=1, fit=(9, 9)), "fit"),
+        (Part(fit=(0, 9)), "fit"),
+        (Part(fit=(2**31 + 1, 9)), "fit"),
+        (Part(fit=(2000, 2000)), "fit"),
+        (Part(box=(0, 0, 9, 9), dpr=99.0), "dpr"),
+    ],
+)
+def test_a_part_that_is_wrong_changes_nothing(desk: Desk, part: Part, parameter: str) -> None:
+    before = desk.run("ws1", "r")["state"]["viewport"]
+    for message in (
+        Open(1, {"frame": "night/a.fits"}, viewport=part),
+        Set(1, "r", {"stretch": "log"}, part),
+        Viewport(1, "r", part.level, part.box, part.dpr, fit=part.fit),
+    ):
+        with pytest.raises(BadRequest) as caught:
+            desk.ask("ws1", message, "s")
+        assert caught.value.parameter == parameter
+    state = desk.pause("ws1", "r")["state"]
+    assert state["viewport"] == before and "stretch" not in state["view"]
+
+
+def test_each_turn_tells_the_view_that_it_began_with(desk: Desk) -> None:
+    desk.set("ws1", "r", stretch="log")
+    desk.accept("r", 1)
+    desk.later(1)
+    desk.accept("r", 2)
+    views = [each["view"] for each in desk.told["ws1"] if each["op"] == "accepted"]
+    assert ["stretch=log" in view for view in views] == [False, True]

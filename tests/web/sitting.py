@@ -10,6 +10,7 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from imgd.web.frames_out import HEADER
+from tests.sessions.telling import check_told
 from tests.web import peer
 
 LIMIT_S = 10.0
@@ -51,6 +52,7 @@ class Sitter:
             self.shown.append(Shown(*fields))
             return None
         heard: dict[str, Any] = json.loads(message)
+        check_told(heard)
         if "id" not in heard:
             self.told.append(heard)
         return heard

@@ -1,5 +1,6 @@
 """Listing, health, metrics, the description of all of it, and the pages: one form of error everywhere."""
 
+import gzip
 import json
 import os
 import re
@@ -95,7 +96,7 @@ async def test_the_description_has_all_endpoints(tmp_path: Path) -> None:
         document = json.loads((await get(served.app, "/openapi.json")).body)
     assert set(document["paths"]) == {
         "/events", "/runs", *tile_paths(),
-        "/img", "/frame/{frame}", "/live", "/frames", "/healthz", "/readyz", "/metrics", *BY_PATH,
+        "/img", "/frame/{frame}", "/live", "/frames", "/catalogue", "/healthz", "/readyz", "/metrics", *BY_PATH,
     }  # fmt: skip
     parameters = {each["name"] for each in document["paths"]["/frames"]["get"]["parameters"]}
     assert parameters == {"dir", "order", "limit", "after"}
@@ -104,11 +105,44 @@ async def test_the_description_has_all_endpoints(tmp_path: Path) -> None:
 
 
 async def test_pages_come_from_here_alone(tmp_path: Path) -> None:
+    pages = load_pages()
+    assert {"/", "/docs", "/ui/icon.svg"} < set(pages)
     with made(tmp_path, MemoryEngine()) as served:
-        for path, page in load_pages().items():
+        for path, page in pages.items():
             reply = await get(served.app, path)
             assert (reply.status, reply.body) == (200, page.body)
             again = await get(served.app, path, ("if-none-match", reply.headers["etag"]))
             assert (again.status, again.body) == (304, b"")
-            outside = re.findall(rb"""(?:src|href|import|url\()\s*=?\s*["'(]?(https?:|//|/)""", page.body)
-            assert outside == [], f"{path} is not relative, or comes from elsewhere"
+            if path.endswith((".svg", "/", "/docs")):
+                outside = re.findall(rb"""(?:src|href|import|url\()\s*=?\s*["'(]?(https?:|//|/)""", page.body)
+                assert outside == [], f"{path} is not relative, or comes from elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("accepts", "packed"),
+    [
+        ("gzip", True),
+        ("br, GZIP;q=0.5", True),
+        ("*", True),
+        ("gzip;q=0", False),
+        ("gzip;q=0.0, br", False),
+        ("br", False),
+    ],
+)
+async def test_pages_are_packed_for_who_takes_that(tmp_path: Path, accepts: str, packed: bool) -> None:
+    with made(tmp_path, MemoryEngine()) as served:
+        path, page = next((path, page) for path, page in load_pages().items() if path.endswith(".js"))
+        reply = await get(served.app, path, ("accept-encoding", accepts))
+        assert (reply.headers.get("content-encoding") == "gzip") is packed
+        assert (gzip.decompress(reply.body) if packed else reply.body) == page.body
+        plain = await get(served.app, path)
+        assert (plain.headers["etag"] == reply.headers["etag"]) is not packed
+        assert (await get(served.app, path, ("if-none-match", reply.headers["etag"]))).status == 304
+
+
+async def test_what_is_named_by_its_contents_is_kept_for_ever_and_nothing_else(tmp_path: Path) -> None:
+    with made(tmp_path, MemoryEngine()) as served:
+        kept = {path for path in load_pages() if "immutable" in (await get(served.app, path)).headers["cache-control"]}
+    assert kept and all(path.startswith("/ui/index-") for path in kept)
+    html = load_pages()["/"].body.decode()
+    assert all(f".{path}" in html for path in kept), "a page that is asked for anew names them"

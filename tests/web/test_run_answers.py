@@ -43,6 +43,17 @@ async def test_a_viewport_has_the_same_tiles(tmp_path: Path) -> None:
         assert engine.begun[0].wanted == engine.begun[1].wanted
 
 
+async def test_all_of_a_picture_is_fitted_before_its_size_is_known(tmp_path: Path) -> None:
+    engine = MemoryEngine()
+    async with serving(tmp_path, engine, rows="down") as served, sitting(served.port) as client:
+        await client.open("frame=night/a", viewport={"fit": [300, 200], "dpr": 2})
+        end = await client.until("completed")
+        answer = json.loads((await post(served.port, {"view": "frame=night/a", "viewport": {"fit": [300, 200]}})).body)
+        assert answer["result"] == end["result"] and answer["version"] == client.told[0]["version"] != ""
+        assert answer["rows"] == (await client.ask("hello"))["rows"] == "down"
+        assert engine.begun[0].wanted == engine.begun[1].wanted
+
+
 @pytest.mark.parametrize(
     ("body", "status", "parameter"),
     [

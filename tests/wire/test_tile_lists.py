@@ -14,7 +14,7 @@ from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.packets import DESCRIPTORS_MAX
 from cgi_worker.wire.steps import Halve, Read, Recipe, Reduce, Tile, Tiles
 from cgi_worker.wire.tile_lists import check_place, places_of, tile_list_recipe
-from cgi_worker.wire.tiles import LEVEL_MAX, TILE_PX, TilePlace, TileView, ViewportView, tile_at, tile_recipe
+from cgi_worker.wire.tiles import FIT_OVER, LEVEL_MAX, TILE_PX, TilePlace, TileView, ViewportView, tile_at, tile_recipe
 from cgi_worker.wire.view import Cut, View
 from tests.wire.test_tiles import FACTS, SOURCE, facts_of
 
@@ -62,6 +62,29 @@ def test_a_window_shows_the_tiles_that_it_touches_nearest_to_its_centre_first(
     middle = (x + width / 2, y + height / 2)
     far = [math.dist(((column + 0.5) * TILE_PX, (row + 0.5) * TILE_PX), middle) for column, row in found]
     assert all(near <= after + 1e-6 for near, after in itertools.pairwise(far))
+
+
+@given(
+    st.tuples(st.integers(1, 9000), st.integers(1, 9000)), st.tuples(st.integers(1, 4000), st.integers(1, 4000)),
+    st.sampled_from([0, 90]),
+)  # fmt: skip
+def test_a_fit_shows_all_of_the_level_that_is_nearest_to_its_size(
+    shape: tuple[int, int], fit: tuple[int, int], turn: int
+) -> None:
+    facts = facts_of(shape)
+    found = list(places_of(ViewportView(View("a/b", turn=turn), fit=fit), facts))
+    down, across = shape if turn == 0 else (shape[1], shape[0])
+    seen = min(fit[0] / across, fit[1] / down)  # Pixels of the screen for one of the picture.
+    level = found[0].level
+    assert level == 0 or FIT_OVER * (1 + 1e-9) >= seen * 2**level >= (1 - 1e-9) / FIT_OVER
+    assert level > 0 or seen * FIT_OVER >= 1 - 1e-9
+    everything = (0, 0, 1 << 20, 1 << 20)
+    assert set(found) == set(shown(level, *everything, facts=facts, turn=turn))
+
+
+def test_a_fit_comes_coarse_first_as_well() -> None:
+    found = places_of(ViewportView(View("a/b"), coarse=True, fit=(1400, 900)), facts_of((6388, 9576)))
+    assert found[0] == TilePlace(6, 0, 0) and {place.level for place in found[1:]} == {3} and len(found) == 21
 
 
 def test_tiles_as_near_as_others_come_row_by_row() -> None:

@@ -8,9 +8,9 @@ from urllib.parse import quote
 import msgspec
 
 from cgi_worker.wire.grammar import ViewError, frame_name
-from cgi_worker.wire.tiles import LEVEL_MAX, TILE_PX
+from cgi_worker.wire.tiles import FIT_OVER, LEVEL_MAX, TILE_PX, ViewportView
 from cgi_worker.wire.view import View, view_from_pairs, view_pairs
-from imgd.core.sessions.messages import VIEW_PARTS_MAX, Open, Set, Viewport, ViewText
+from imgd.core.sessions.messages import VIEW_PARTS_MAX, Open, Part, Set, ViewText
 from imgd.entry import ref_of
 from imgd.errors import BadRequest
 from imgd.query import decode_text, is_encoded, read_pairs
@@ -82,27 +82,46 @@ def ref(name: str) -> str:
     return ref_of(name.encode("utf-8", "surrogateescape"))
 
 
-def check_viewport(message: Viewport) -> None:
+def check_part(part: Part) -> None:
     """Look whether this can be a part of a picture.
 
     Raises  BadRequest.
     """
-    if not 0 <= message.level <= LEVEL_MAX:
+    if not 0 <= part.level <= LEVEL_MAX:
         raise BadRequest(f"must be from 0 to {LEVEL_MAX}", "level")
-    if not all(abs(each) <= COORDINATE_MAX for each in message.box) or min(message.box[2:]) <= 0:
+    if part.fit is not None:
+        if part.box is not None or part.level:
+            raise BadRequest("finds the level and the box; they do not go with it", "fit")
+        if not all(0 < each <= COORDINATE_MAX for each in part.fit):
+            raise BadRequest("must be a width and a height in pixels of the screen, above 0", "fit")
+    elif part.box is None:
+        raise BadRequest("must be given, or fit", "box")
+    elif not all(abs(each) <= COORDINATE_MAX for each in part.box) or min(part.box[2:]) <= 0:
         raise BadRequest("must be x, y, width, height in pixels of the level, width and height above 0", "box")
-    if not DPR_RANGE[0] <= message.dpr <= DPR_RANGE[1]:
+    if not DPR_RANGE[0] <= part.dpr <= DPR_RANGE[1]:
         raise BadRequest(f"must be from {DPR_RANGE[0]:g} to {DPR_RANGE[1]:g}", "dpr")
 
 
-def check_tiles(message: Viewport, tiles_max: int) -> None:
-    """Bound the tiles that a viewport touches, if the picture is as large.
+def check_tiles(part: Part, tiles_max: int) -> None:
+    """Bound the tiles that a part touches, if the picture is as large.
 
     Raises  BadRequest.
     """
-    x, y, width, height = message.box
+    name, box = "box", part.box
+    if part.fit is not None:
+        name, box = "fit", (0.0, 0.0, part.fit[0] * FIT_OVER, part.fit[1] * FIT_OVER)
+    assert box is not None
+    x, y, width, height = box
     if (tiles := _tiles_across(x, width) * _tiles_across(y, height)) > tiles_max:
-        raise BadRequest(f"has {tiles} tiles; the limit is {tiles_max} (setting viewport_tiles_max)", "box")
+        raise BadRequest(f"has {tiles} tiles; the limit is {tiles_max} (setting viewport_tiles_max)", name)
+
+
+def viewport_of(view: View, part: Part, *, coarse: bool) -> ViewportView:
+    """Say which tiles a part is, as the engine has it."""
+    if part.fit is not None:
+        return ViewportView(view, fit=part.fit, coarse=coarse)
+    assert part.box is not None
+    return ViewportView(view, part.level, part.box, coarse)
 
 
 def _tiles_across(start: float, length: float) -> int:

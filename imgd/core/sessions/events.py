@@ -50,12 +50,17 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A run has found its frame. run: its id, the same for the same view of the same source."""
+    """A run has found its frame.
+
+    run      its id, the same for the same view of the same source.
+    version  of the frame, as tiles' addresses have it.
+    """
 
     runner: RunnerId
     turn: int
     run: str
     frame: str
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +287,7 @@ Command = Say | Show | Forget | Begin | Stop | Follow | Unfollow | Wake | HangUp
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """The settings that the sessions keep."""
+    """The settings that the sessions keep, or tell."""
 
     sessions_max: int
     sessions_owner_max: int
@@ -294,3 +299,4 @@ class SessionLimits:
     set_rest_s: float
     ping_s: float
     message_bytes: int
+    rows: Literal["up", "down"] = "up"

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from imgd.core.sessions.asking import changed, check_tiles, check_viewport, opened, view_of, with_frame
+from imgd.core.sessions.asking import changed, check_part, check_tiles, opened, view_of, with_frame
 from imgd.core.sessions.events import CLOSE_TAKEN_OVER, HangUp, Heard, Say, SessionLimits
 from imgd.core.sessions.figures import Totals
 from imgd.core.sessions.messages import (
@@ -11,6 +11,7 @@ from imgd.core.sessions.messages import (
     Hello,
     Log,
     Open,
+    Part,
     Pause,
     Play,
     Run,
@@ -75,6 +76,7 @@ class Hearing:
             "resume": session.secret,
             "resumed": found is not None,
             "limits": _told(self._limits),
+            "rows": self._limits.rows,
             "runners": [self._runs.runners[id].state() for id in session.runners],
         }
 
@@ -99,6 +101,8 @@ class Hearing:
 
     def _open(self, session: Session, message: Open, event: Heard) -> Reply:
         parameters, view, follow = opened(message)
+        if message.viewport is not None:
+            self._check_part(message.viewport)
         self._check_room(session, 1)
         runner = Runner(
             event.token, self._runs.next_number(), session.owner, message.results, parameters, view, follow,
@@ -108,6 +112,9 @@ class Hearing:
         session.runners[runner.id] = None
         self._runs.add(runner)
         self._runs.hold(runner, session.name, event.at_s)
+        if message.viewport is not None:
+            runner.viewport = message.viewport
+            self._runs.want_unless_paused(runner, event.at_s)
         return {"op": "opened", "runner": runner.id, "number": runner.number, "state": runner.state()}
 
     def _attach(self, session: Session, message: Attach, at_s: float) -> Reply:
@@ -134,7 +141,8 @@ class Hearing:
             case Set():
                 self._set(runner, message, at_s)
             case Viewport():
-                self._view_part(runner, message)
+                self._check_part(message.part)
+                runner.viewport = message.part
                 if message.again:
                     runner.holders[session.name].forget()
                 self._runs.want_unless_paused(runner, at_s)
@@ -156,20 +164,22 @@ class Hearing:
     def _set(self, runner: Runner, message: Set, at_s: float) -> None:
         parameters = changed(runner.parameters, message)
         view = view_of(parameters, runner.follow)
+        if message.viewport is not None:
+            self._check_part(message.viewport)
+            runner.viewport = message.viewport
         runner.parameters = parameters
         runner.view = view if runner.follow is None else with_frame(view, runner.view.frame)
         self._totals.sets_total += 1
         if runner.turn or runner.viewport is not None:
             self._runs.want_unless_paused(runner, at_s)
 
-    def _view_part(self, runner: Runner, message: Viewport) -> None:
-        check_viewport(message)
+    def _check_part(self, part: Part) -> None:
+        check_part(part)
         try:
-            check_tiles(message, self._limits.viewport_tiles_max)
+            check_tiles(part, self._limits.viewport_tiles_max)
         except BadRequest:
             self._totals.over_tiles_total += 1
             raise
-        runner.viewport = message
 
     def _held(self, session: Session, id: str) -> Runner:
         if id not in session.runners:

@@ -22,42 +22,67 @@ class Hello(_Message, frozen=True, tag="hello"):
     resume: str = ""
 
 
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Part of a picture, shown in tiles: one of `box` and `fit`.
+
+    level  of the pyramid: one pixel of it is 2**level source pixels.
+    box    x, y, width, height in pixels of that level, of the picture as it is seen (flipped, turned).
+    fit    width and height in pixels of the screen, for all of the picture, whose size need not be known: at the level
+           that is nearest to the size at which it fits in there.
+    dpr    device pixels of the screen for one of the page; only told to those who are attached.
+    """
+
+    level: int = 0
+    box: tuple[float, float, float, float] | None = None
+    fit: tuple[int, int] | None = None
+    dpr: float = 1.0
+
+
 class Open(_Message, frozen=True, tag="open"):
     """Open a runner.
 
-    view     what it shows; with `follow` without a frame.
-    follow   a directory (`root/path`, percent-encoded as `ref` is): its newest frame is shown, and each newer one.
-    results  what a run answers with, besides its steps; tiles take the picture's place once there is a viewport.
-    paused   it runs when told to.
+    view      what it shows; with `follow` without a frame.
+    follow    a directory (`root/path`, percent-encoded as `ref` is): its newest frame is shown, and each newer one.
+    results   what a run answers with, besides its steps; tiles take the picture's place once there is a viewport.
+    paused    it runs when told to.
+    viewport  it runs at once, unless it is paused, as if `viewport` came next.
     """
 
     view: ViewText = ""
     follow: str | None = None
     results: tuple[Result, ...] = ("facts", "levels", "picture")
     paused: bool = False
+    viewport: Part | None = None
 
 
 class Set(_Message, frozen=True, tag="set"):
-    """Change some parameters of a runner's view; null takes one away. What is shown already is run again."""
+    """Change some parameters of a runner's view; null takes one away. What is shown already is run again.
+
+    viewport  changes with them, in the same run.
+    """
 
     runner: str
     changes: dict[str, str | int | float | None]
+    viewport: Part | None = None
 
 
 class Viewport(_Message, frozen=True, tag="viewport"):
-    """Show this part, in tiles.
+    """Show a part, in tiles; its fields are those of a Part.
 
-    level  of the pyramid: one pixel of it is 2**level source pixels.
-    box    x, y, width, height in pixels of that level, of the picture as it is seen (flipped, turned).
-    dpr    device pixels of the screen for one of the page; only told to those who are attached.
     again  True: the client has thrown its tiles away; they are all sent anew.
     """
 
     runner: str
-    level: int
-    box: tuple[float, float, float, float]
+    level: int = 0
+    box: tuple[float, float, float, float] | None = None
     dpr: float = 1.0
     again: bool = False
+    fit: tuple[int, int] | None = None
+
+    @property
+    def part(self) -> Part:
+        """What of it stays until the next one."""
+        return Part(self.level, self.box, self.fit, self.dpr)
 
 
 class Run(_Message, frozen=True, tag="run"):

@@ -8,10 +8,10 @@ import msgspec
 
 from cgi_worker.wire.tiles import ViewportView
 from cgi_worker.wire.view import View
-from imgd.core.sessions.asking import Parameters, query_of, ref
+from imgd.core.sessions.asking import Parameters, query_of, ref, viewport_of
 from imgd.core.sessions.events import RunnerId, SessionName, Severity
 from imgd.core.sessions.figures import RunnerRecord
-from imgd.core.sessions.messages import Result, Viewport
+from imgd.core.sessions.messages import Part, Result
 
 TILES_KEPT: Final = 1024  # Of one runner in one session: what a client has to keep, and what is remembered of it.
 ENTRY_MAX: Final = 500
@@ -68,7 +68,7 @@ class Runner:
     running        the newest run has not ended, as far as those who hold it know.
     working        the newest run has neither ended nor been stopped.
     due            the next run begins as soon as the rest after the newest one is over; that one may run until then.
-    begun_look     how its tiles look.
+    begun_view     what it shows; begun_look: how its tiles look.
     computed       steps of the newest run that were neither cached nor joined.
     warned         what the reader has warned of the frame that is shown.
     superseded     runs cancelled for newer ones since the last one that was not.
@@ -87,7 +87,7 @@ class Runner:
     paused: bool
     since_s: float
     console_max: int
-    viewport: Viewport | None = None
+    viewport: Part | None = None
     pending: bool = False
     pending_frame: str | None = None
     skipped: int = 0
@@ -98,6 +98,7 @@ class Runner:
     working: bool = False
     due: bool = False
     begun_s: float = float("-inf")
+    begun_view: str = ""
     begun_look: View | None = None
     computed: int = 0
     warned: dict[str, None] = field(default_factory=dict)
@@ -124,7 +125,7 @@ class Runner:
             return self.view
         look = self.look
         coarse = any(holder.look != look for holder in self.holders.values())
-        return ViewportView(self.view, self.viewport.level, self.viewport.box, coarse)
+        return viewport_of(self.view, self.viewport, coarse=coarse)
 
     def had_by_all(self) -> frozenset[str]:
         """Find the tiles that everybody has who holds it."""
@@ -143,7 +144,6 @@ class Runner:
 
     def state(self) -> dict[str, Any]:
         """Tell clients how things stand."""
-        viewport = self.viewport
         return {
             "runner": self.id,
             "number": self.number,
@@ -151,7 +151,7 @@ class Runner:
             "frame": ref(self.view.frame) if self.view.frame else None,
             "follow": None if self.follow is None else ref(self.follow),
             "results": self.results,
-            "viewport": viewport and {"level": viewport.level, "box": viewport.box, "dpr": viewport.dpr},
+            "viewport": None if self.viewport is None else _told(self.viewport),
             "paused": self.paused,
             "pending": self.is_pending,
             "pending_frame": None if self.pending_frame is None else ref(self.pending_frame),
@@ -192,3 +192,8 @@ class Runner:
         assert len(self.console) <= self.console_max
         assert all(len(holder.have) <= TILES_KEPT for holder in self.holders.values())
         assert self.view.frame or (self.follow is not None and not self.turn)
+
+
+def _told(part: Part) -> dict[str, Any]:
+    level = None if part.fit is not None else part.level
+    return {"level": level, "box": part.box, "fit": part.fit, "dpr": part.dpr}

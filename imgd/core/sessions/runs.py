@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Literal
 
-from imgd.core.sessions.asking import ref, with_frame
+from imgd.core.sessions.asking import query_of, ref, with_frame
 from imgd.core.sessions.events import (
     Accepted,
     Arrived,
@@ -203,7 +203,8 @@ class Runs:
         runner.begun_s = at_s
         if runner.begun_look is not None and runner.begun_look.frame != runner.view.frame:
             runner.warned.clear()
-        runner.run, runner.begun_look, runner.computed = "", runner.look, 0
+        runner.run, runner.computed = "", 0
+        runner.begun_view, runner.begun_look = query_of(runner.view), runner.look
         self._totals.runs_begun_total += 1
         wanted, have = runner.wanted(), runner.had_by_all()
         first = next(iter(runner.holders))
@@ -222,7 +223,8 @@ class Runs:
         """The run has found its frame."""
         if (runner := self._running(event.runner, event.turn)) is not None:
             runner.run = event.run
-            self._tell(runner, {"op": "accepted", "run": event.run, "frame": ref(event.frame)})
+            told = {"op": "accepted", "run": event.run, "frame": ref(event.frame), "view": runner.begun_view}
+            self._tell(runner, {**told, "version": event.version})
 
     def stepped(self, event: Stepped) -> None:
         """A step is further."""

@@ -1,0 +1,164 @@
+"""The catalogue: all frames of the roots that are served, with what their headers say, searched, in order, by pages."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import trio
+
+from imgd.entry import facts_of, ref_of, shown
+from imgd.errors import Busy, NoSuchFrame
+from imgd.events.catalogue_query import Found, Order, Query, Row
+from imgd.events.search import Compare, read_search
+from imgd.events.sessions import TookTooLong
+from imgd.events.store import Store, StoreDown
+
+SEARCH_LIMIT_S: Final = 5.0
+WAIT_LIMIT_S: Final = 10.0
+WAITING_MAX: Final = 32
+_RETRY_AFTER_S: Final = 2.0
+_FEW: Final = 50  # Rows that are written at once: a thread would cost more.
+TOLD: Final = (
+    "OBJECT", "FILTER", "EXPTIME", "EXPOSURE", "DATE-OBS", "IMAGETYP", "INSTRUME", "TELESCOP", "GAIN", "CCD-TEMP",
+    "NAXIS1", "NAXIS2", "NAXIS3",
+)  # fmt: skip
+
+
+class RootSeen(NamedTuple):
+    """A root, as it is now. walked: it was looked through since the daemon began, or is not there."""
+
+    name: str
+    present: bool
+    walked: bool
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A page as it is asked for. root: "" for all; below: a directory of it, "" for all of it."""
+
+    search: str = ""
+    root: str = ""
+    below: bytes = b""
+    order: Order = "newest"
+    offset: int = 0
+    limit: int = 100
+
+
+class ToldRow(msgspec.Struct, frozen=True):
+    """A frame, as it is told. why: it could not be read; None if it could, or is not known yet."""
+
+    ref: str
+    name: str
+    path: str
+    root: str
+    modified: str | None
+    size_bytes: int
+    hdu: dict[str, Any]
+    described: bool
+    why: str | None
+
+
+class ToldPage(msgspec.Struct, frozen=True):
+    """A page, as it is told: see `Found` for the numbers."""
+
+    total: int
+    offset: int
+    rows: list[ToldRow]
+    frames: int
+    described: int
+    complete: bool
+    down: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueStatistics:
+    """Figures since the start. searching: that are being answered, or wait."""
+
+    searches_total: int
+    refused_total: int
+    searching: int
+
+
+class Catalogue:
+    """Answers from the store's index.
+
+    roots  tells the roots that are served. down: why the store takes nothing now, so that the index may be behind.
+    """
+
+    def __init__(self, store: Store, roots: Callable[[], Sequence[RootSeen]], down: Callable[[], str]) -> None:
+        self._store = store
+        self._roots = roots
+        self._down = down
+        self._searches = self._refused = self._searching = 0
+
+    async def page(self, asked: Asked) -> bytes:
+        """Tell a page, as JSON.
+
+        Raises  BadRequest naming `search`; NoSuchFrame if there is no such root; Busy if the store does not answer, or
+                not in time, or too many ask.
+        """
+        terms = read_search(asked.search)
+        seen = self._roots()
+        query = Query(self._served(asked, seen), asked.below, terms, asked.order, asked.offset, asked.limit)
+        self._searches += 1
+        try:
+            found = await self._find(query)
+        except Busy:
+            self._refused += 1
+            raise
+        more = tuple(term.key for term in terms if isinstance(term, Compare))
+        complete = all(root.walked for root in seen if asked.root in ("", root.name))
+
+        def write() -> bytes:
+            rows = [_told(row, (*TOLD, *more)) for row in found.rows]
+            down = self._down() or None
+            page = ToldPage(found.total, asked.offset, rows, found.frames, found.described, complete, down)
+            return msgspec.json.encode(page)
+
+        return write() if len(found.rows) <= _FEW else await trio.to_thread.run_sync(write)
+
+    def statistics(self) -> CatalogueStatistics:
+        """Tell figures."""
+        return CatalogueStatistics(self._searches, self._refused, self._searching)
+
+    def _served(self, asked: Asked, seen: Sequence[RootSeen]) -> tuple[str, ...]:
+        """Choose roots: what is not there now cannot be looked at, and is not told of."""
+        if not asked.root:
+            return tuple(root.name for root in seen if root.present)
+        found = next((root for root in seen if root.name == asked.root), None)
+        if found is None:
+            raise NoSuchFrame(f"there is no root {asked.root!r:.80}", "dir")
+        if not found.present:
+            raise Busy(f"the directory of root {asked.root!r} is not there", _RETRY_AFTER_S)
+        return (asked.root,)
+
+    async def _find(self, query: Query) -> Found:
+        if self._searching >= WAITING_MAX:
+            raise Busy("too many searches wait already", _RETRY_AFTER_S)
+        self._searching += 1
+        try:
+            with trio.fail_after(WAIT_LIMIT_S):
+                return await self._store.search(query, SEARCH_LIMIT_S)
+        except (TookTooLong, trio.TooSlowError) as error:
+            raise Busy("the search took too long; name a directory, or search for less", _RETRY_AFTER_S) from error
+        except StoreDown as error:
+            why = str(error) or "it does not answer"
+            raise Busy(f"the store that keeps the index of frames is down: {why}", _RETRY_AFTER_S) from error
+        finally:
+            self._searching -= 1
+
+
+def _told(row: Row, keywords: Sequence[str]) -> ToldRow:
+    size_bytes, modified = facts_of(row.identity)
+    hdu = msgspec.json.decode(row.hdu) if row.hdu else {}
+    return ToldRow(
+        ref=ref_of(row.root.encode() + b"/" + row.path),
+        name=shown(row.path.rpartition(b"/")[2]),
+        path=shown(row.path),
+        root=row.root,
+        modified=modified,
+        size_bytes=size_bytes,
+        hdu={keyword: hdu[keyword] for keyword in keywords if keyword in hdu},
+        described=row.hdu is not None,
+        why=row.why or None,
+    )

@@ -1,0 +1,64 @@
+// The panel: one of several at a time, chosen by tabs.
+import type { ComponentType } from "react";
+import { useStore } from "../state/store";
+import type { Panel } from "../state/types";
+import { ComparePanel } from "../live/compare_panel";
+import { FollowPanel } from "../live/follow_panel";
+import { HeaderPanel } from "../inspect/header_panel";
+import { MeasurePanel } from "../measure/panel";
+import { RunPanel } from "../inspect/run_panel";
+import { StretchPanel } from "../stretch/panel";
+
+export const PANELS: readonly { panel: Panel; label: string; key: string; part: ComponentType }[] = [
+  { panel: "stretch", label: "Stretch", key: "s", part: StretchPanel },
+  { panel: "measure", label: "Measure", key: "m", part: MeasurePanel },
+  { panel: "header", label: "Header", key: "h", part: HeaderPanel },
+  { panel: "follow", label: "Follow", key: "f", part: FollowPanel },
+  { panel: "compare", label: "Compare", key: "c", part: ComparePanel },
+  { panel: "run", label: "Run", key: "t", part: RunPanel },
+];
+
+export function SidePanel({ panel }: { panel: Panel }) {
+  const chosen = PANELS.find((each) => each.panel === panel)!;
+  const Part = chosen.part;
+  return (
+    <aside className="side" aria-label="Panel">
+      <div className="tabs">
+        <div role="tablist" aria-label="Panels" onKeyDown={moveFocus}>
+          {PANELS.map(({ panel: each, label, key }) => (
+            <button
+              key={each}
+              id={`tab-${each}`}
+              type="button"
+              role="tab"
+              aria-selected={each === panel}
+              aria-controls="panel"
+              tabIndex={each === panel ? 0 : -1}
+              title={`${label} (${key})`}
+              onClick={() => useStore.setState({ panel: each })}
+            >
+              {label}
+            </button>
+          ))}
+        </div>
+        <button type="button" className="close" aria-label="Close the panel" title="Close (Esc)" onClick={() => useStore.setState({ panel: null })}>
+          ×
+        </button>
+      </div>
+      <section id="panel" role="tabpanel" aria-labelledby={`tab-${panel}`} className="panel">
+        <Part />
+      </section>
+    </aside>
+  );
+}
+
+function moveFocus(event: React.KeyboardEvent): void {
+  const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+  if (!by) return;
+  const at = PANELS.findIndex(({ panel }) => panel === useStore.getState().panel);
+  const { panel } = PANELS[(at + by + PANELS.length) % PANELS.length]!;
+  useStore.setState({ panel });
+  document.getElementById(`tab-${panel}`)?.focus();
+  event.preventDefault();
+  event.stopPropagation();
+}
