@@ -3,7 +3,7 @@ import { useLayoutEffect, useMemo, useRef } from "react";
 import { paneOf, useStore } from "../state/store";
 import type { Camera, Shown } from "../state/types";
 import { fitsToStage, lieOf, type Chart, type Size } from "./compass";
-import { coloursOf, cornersOf, footOf, paintBar, paintCompass, paintFound, paintGrid, paintProbe, paintStars } from "./paint";
+import { coloursOf, cornersOf, paintBar, paintCompass, paintFound, paintGrid, paintProbe, paintStars } from "./paint";
 import { useSky } from "./place";
 import { ShapeLayer } from "./shape_layer";
 import { StarNumbers } from "./star_numbers";
@@ -38,7 +38,7 @@ function Drawing({ shown, chart, active }: { shown: Shown; chart: Chart; active:
     const context = canvas.current && prepared(canvas.current, chart.stage);
     if (!canvas.current || !context) return;
     const colours = coloursOf(canvas.current);
-    const { bar, compass } = cornersOf(chart.stage, footOf(canvas.current));
+    const { bar, compass } = cornersOf(chart.stage);
     const lie = sky?.grid?.vectors ? lieOf(chart, sky.grid) : null;
     const taken = [...(overlays.scalebar ? [bar] : []), ...(overlays.compass ? [compass] : [])];
     if (overlays.stars && stars) paintStars(context, chart, stars.stars, colours);

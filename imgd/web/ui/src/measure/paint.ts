@@ -26,14 +26,9 @@ const LEFT = 14;
 const ARROW = 26;
 const BAR_PX = 160;
 
-/** How far tools reach up from the stage's foot where they leave no room beside them, CSS pixels. */
-export function footOf(element: Element): number {
-  return parseFloat(getComputedStyle(element).getPropertyValue("--toolbar-foot")) || 0;
-}
-
 /** Where nothing else is written: the scale bar, and the compass above it. */
-export function cornersOf({ height }: Size, foot: number): { bar: Box; compass: Box } {
-  const low = height - foot - 16;
+export function cornersOf({ height }: Size): { bar: Box; compass: Box } {
+  const low = height - 16;
   return { bar: { x: 0, y: low - 18, width: BAR_PX + 20, height: 34 }, compass: { x: 0, y: low - 114, width: 92, height: 96 } };
 }
 

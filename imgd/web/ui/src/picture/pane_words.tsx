@@ -43,6 +43,7 @@ export function Busy({ id }: { id: number }) {
 
 export function Wrong({ id }: { id: number }) {
   const trouble = usePane(id, (pane) => pane.trouble);
+  const dressed = usePane(id, (pane) => Object.keys(pane.look).length > 0);
   if (!trouble) return null;
   const again = (): void => {
     changePane(id, { trouble: null });
@@ -56,6 +57,11 @@ export function Wrong({ id }: { id: number }) {
         <button type="button" className="plain" onClick={again}>
           Try again
         </button>
+        {trouble.status === 400 && dressed && (
+          <button type="button" className="plain" onClick={() => changePane(id, { trouble: null, look: {} })}>
+            Show it without these settings
+          </button>
+        )}
         <button type="button" onClick={() => changePane(id, { trouble: null })}>
           Dismiss
         </button>

@@ -177,7 +177,7 @@ export class Picture {
     const picture = `${this.#generation} ${version ?? ""} ${ref} ${JSON.stringify(look)}`;
     const before = [this.#shown, this.#newest].find((each) => each?.picture === picture);
     const run = beginRun(number, name, ref, performance.now());
-    const turn = beginTurn(run, ref, look, picture, before ?? undefined);
+    const turn = beginTurn(run, { ref, look, picture, version }, before ?? undefined);
     this.#newest = turn;
     this.#turns.set(number, turn);
     for (const old of this.#turns.keys()) if (this.#turns.size > 8) this.#turns.delete(old);

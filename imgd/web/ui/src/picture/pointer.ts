@@ -31,9 +31,10 @@ function put(): void {
   frame = 0;
   const state = useStore.getState();
   const shown = (state.panes.find((pane) => pane.id === pointer?.pane) ?? activePane(state)).shown;
-  const cursor = pointer && shown ? underStage(pointer, shown.geometry) : null;
+  const place = pointer && shown ? underStage(pointer, shown.geometry) : null;
+  const cursor = pointer && place && { ...place, pane: pointer.pane };
   const { cursor: before } = state;
-  if (cursor?.x !== before?.x || cursor?.y !== before?.y) useStore.setState({ cursor });
+  if (cursor?.x !== before?.x || cursor?.y !== before?.y || cursor?.pane !== before?.pane) useStore.setState({ cursor });
 }
 
 export function pointNowhere(): void {

@@ -9,6 +9,8 @@ export interface Turn {
   look: Look;
   /** Names the picture: turns of the same frame and look show parts of one. */
   picture: string;
+  /** Of the frame: another one is another exposure under the same name. */
+  version: string | undefined;
   facts: Facts | null;
   geometry: Geometry | null;
   levels: Levels | null;
@@ -17,9 +19,9 @@ export interface Turn {
 }
 
 /** A turn that has begun; of the same picture as `before`, it knows what that one knew. */
-export function beginTurn(run: RunState, ref: string, look: Look, picture: string, before: Turn | undefined): Turn {
+export function beginTurn(run: RunState, named: Pick<Turn, "ref" | "look" | "picture" | "version">, before: Turn | undefined): Turn {
   const { facts = null, geometry = null, levels = null, notes = [] } = before ?? {};
-  return { turn: run.turn, run, ref, look, picture, facts, geometry, levels, notes, ended: false };
+  return { turn: run.turn, run, ...named, facts, geometry, levels, notes, ended: false };
 }
 
 /** Take facts; true if they say anything new of how the plane lies. */
@@ -32,9 +34,10 @@ export function takeFacts(turn: Turn, facts: Facts, rows: "up" | "down"): boolea
   return !same;
 }
 
-export function shownOf({ turn, run, ref, look, geometry, facts, levels, notes }: Turn): Shown | null {
+export function shownOf({ turn, run, ref, look, version, geometry, facts, levels, notes }: Turn): Shown | null {
   if (!geometry || !facts) return null;
-  return { ref, look, run: run.run ?? "", turn, geometry, hdu: shownHdu(facts, look)?.index ?? 0, facts, levels, notes };
+  const hdu = shownHdu(facts, look)?.index ?? 0;
+  return { ref, look, run: run.run ?? "", turn, geometry, hdu, facts, levels, notes, ...(version !== undefined && { version }) };
 }
 
 export function sameSize(a: Geometry | null, b: Geometry | null): boolean {

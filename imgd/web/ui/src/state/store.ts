@@ -127,7 +127,7 @@ export function changedLook(look: Look, changes: Record<string, string | null>):
 }
 
 /** Parameters that belong to one frame and are never carried to the next one. */
-const OF_ONE_FRAME = new Set(["hdu", "plane", "rgb", "cut", "levels", "mid"]);
+const OF_ONE_FRAME = new Set(["hdu", "plane", "rgb", "color", "cut", "levels", "mid"]);
 let lookFor: (ref: string) => Look | null = () => null;
 
 /** Have looks that were kept per instrument found. */

@@ -73,6 +73,11 @@ export async function comesTo(watched: Watched, places: readonly Point[], wanted
   }
 }
 
+/** Change the address line, as who pastes another link into it. */
+export async function goesTo(watched: Watched, hash: string): Promise<void> {
+  await watched.page.evaluate((next) => void (location.hash = next), hash);
+}
+
 /** What the address line says of a parameter; "" if nothing. */
 export function told(watched: Watched, name: string): string {
   const found = new URL(watched.page.url()).hash.slice(1).split("&").find((part) => part.startsWith(`${name}=`));

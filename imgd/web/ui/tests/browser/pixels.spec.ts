@@ -2,11 +2,8 @@
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { bench, closes, knownFrames, opens, serves, SIZES, temporary, type Service, type Size, type Truth, type Watched } from "./rig";
-import { cameraTold, comesTo, fitted, isSeen, press, pressTool, seenAt, stageOf, unlike, type Camera, type Point, type Rgb, type Stage } from "./hands";
-
-const BLOCKS = "known/blocks.fits";
-const WHITE = 50_000;
-const LOOK = `cut=0,${WHITE}&stretch=linear`;
+import { cameraTold, comesTo, fitted, goesTo, pressTool, seenAt, stageOf, unlike, type Camera, type Point, type Rgb, type Stage } from "./hands";
+import { BLOCKS, blocksSeen, grey, isRight, LOOK, sizeOf, WHITE } from "./blocks";
 
 let service: Service;
 let truth: Truth;
@@ -17,94 +14,52 @@ beforeAll(async () => {
   service = await serves([folder]);
 });
 
-interface Block {
-  place: Point; // its centre, on the stage
-  value: number;
-}
-
-/** The size of the plane of blocks: width, height. */
-function sizeOf({ side_px, rows, columns }: Truth["blocks"]): Point {
-  return [columns * side_px, rows * side_px];
-}
-
-/** The centres of all blocks that are seen; the first row stored is the lowest one. */
-function blocksSeen(camera: Camera, stage: Stage): Block[] {
-  const { side_px, rows, columns, step } = truth.blocks;
-  const all = Array.from({ length: rows * columns }, (_, number): Block => {
-    const [column, row] = [number % columns, Math.floor(number / columns)];
-    return { place: seenAt(camera, stage, [(column + 0.5) * side_px, (rows - 1 - row + 0.5) * side_px]), value: number * step };
-  });
-  return all.filter(({ place }) => isSeen(stage, place));
-}
-
-const grey = (value: number): Rgb => {
-  const level = Math.round((255 * Math.min(value, WHITE)) / WHITE);
-  return [level, level, level];
-};
-
 async function opensBlocks(size: Size, more = ""): Promise<{ watched: Watched; stage: Stage }> {
   const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}${more}`, size);
   await watched.shows(BLOCKS);
   return { watched, stage: await stageOf(watched) };
 }
 
-/** What is seen by this camera is right, at the centres of all blocks; at least so many are seen. */
-async function isRight(watched: Watched, camera: Camera, stage: Stage, atLeast: number, of: (value: number) => Rgb = grey): Promise<void> {
-  const blocks = blocksSeen(camera, stage);
-  expect(blocks.length, "blocks that are seen").toBeGreaterThanOrEqual(atLeast);
-  await comesTo(watched, blocks.map(({ place }) => place), blocks.map(({ value }) => of(value)));
-}
-
 describe.each(SIZES)("$name", (size) => {
   test("fitted", async () => {
     const { watched, stage } = await opensBlocks(size);
-    await isRight(watched, fitted(sizeOf(truth.blocks), stage), stage, 48);
+    await isRight(watched, truth, fitted(sizeOf(truth.blocks), stage), stage, 48);
     await watched.keeps("pixels-fitted");
     await closes(watched);
   });
 
-  test.each([90, 180, 270])("turned by %i degrees", async (turn) => {
+  test("turned by quarters, and mirrored as it is seen then", async () => {
     const { watched, stage } = await opensBlocks(size);
-    for (let quarter = 0; quarter < turn / 90; quarter++) await pressTool(watched, /^Turn by a quarter/);
-    await isRight(watched, fitted(sizeOf(truth.blocks), stage, turn), stage, 48);
-    await watched.keeps(`pixels-turned-${turn}`);
-    await closes(watched);
-  });
-
-  test("mirrored, and turned then", async () => {
-    const { watched, stage } = await opensBlocks(size);
-    await pressTool(watched, /^Flip/);
-    await isRight(watched, fitted(sizeOf(truth.blocks), stage, 0, true), stage, 48);
+    const plane = sizeOf(truth.blocks);
+    for (const turn of [90, 180, 270]) {
+      await pressTool(watched, /^Turn by a quarter/);
+      await isRight(watched, truth, fitted(plane, stage, turn), stage, 48);
+      await watched.keeps(`pixels-turned-${turn}`);
+    }
+    await pressTool(watched, /^Flip/); // What is seen: left and right change places. Mirrored first it is turned the other way.
+    await isRight(watched, truth, fitted(plane, stage, 90, true), stage, 48);
     await pressTool(watched, /^Turn by a quarter/);
-    const lies = fitted(sizeOf(truth.blocks), stage, 90, true);
-    await isRight(watched, lies, stage, 48);
+    await isRight(watched, truth, fitted(plane, stage, 180, true), stage, 48);
     await watched.keeps("pixels-mirrored-turned");
     await closes(watched);
   });
 
-  test("1:1", async () => {
+  test("1:1 and 2:1: each pixel a square of one and of two, also turned and mirrored", async () => {
     const { watched, stage } = await opensBlocks(size);
     await pressTool(watched, /^1:1/);
-    const camera = { ...fitted(sizeOf(truth.blocks), stage), scale: 1 / stage.dpr };
     await watched.page.getByText("100 %", { exact: true }).waitFor();
-    await isRight(watched, camera, stage, 30);
+    const camera = { ...fitted(sizeOf(truth.blocks), stage), scale: 1 / stage.dpr };
+    await isRight(watched, truth, camera, stage, 30);
     await edgeIsSharp(watched, camera, stage);
     await watched.keeps("pixels-1-1");
-    await closes(watched);
-  });
-
-  test("2:1, each pixel a square of two, also turned and mirrored", async () => {
-    const { watched, stage } = await opensBlocks(size);
     await watched.page.keyboard.press("2");
     await watched.page.getByText("200 %", { exact: true }).waitFor();
-    const camera = { ...fitted(sizeOf(truth.blocks), stage), scale: 2 / stage.dpr };
-    await isRight(watched, camera, stage, 6);
-    await edgeIsSharp(watched, camera, stage);
-    await pressTool(watched, /^Turn by a quarter/);
+    const twice = { ...camera, scale: 2 / stage.dpr };
+    await isRight(watched, truth, twice, stage, 6);
+    await edgeIsSharp(watched, twice, stage);
     await pressTool(watched, /^Flip/);
-    await watched.shows(BLOCKS);
-    const [turned, mirrored] = [90, true];
-    await isRight(watched, { ...camera, turn: turned, flip: mirrored }, stage, 6);
+    await pressTool(watched, /^Turn by a quarter/);
+    await isRight(watched, truth, { ...twice, turn: 90, flip: true }, stage, 6);
     await watched.keeps("pixels-2-1");
     await closes(watched);
   });
@@ -112,41 +67,27 @@ describe.each(SIZES)("$name", (size) => {
   test("where a link says", async () => {
     const at = { x: 250, y: 420, scale: 1.5, turn: 180, flip: false };
     const { watched, stage } = await opensBlocks(size, `&at=${at.x},${at.y},${at.scale}&turned=180`);
-    await isRight(watched, at, stage, 6);
+    await isRight(watched, truth, at, stage, 6);
     expect(cameraTold(watched)).toEqual(at);
     await closes(watched);
   });
 
-  test("inverted", async () => {
+  test("inverted; cut; in the colours of a map, chosen in the panel", async () => {
     const { watched, stage } = await opensBlocks(size, "&invert=1");
-    const inverted = (value: number): Rgb => grey(value).map((each) => 255 - each) as unknown as Rgb;
-    await isRight(watched, fitted(sizeOf(truth.blocks), stage), stage, 48, inverted);
-    await watched.keeps("pixels-inverted");
-    await closes(watched);
-  });
-
-  test("in the colours of a map, chosen in the panel", async () => {
-    const { watched, stage } = await opensBlocks(size, "&panel=stretch");
-    await watched.page.getByRole("combobox", { name: "Colour map" }).selectOption("viridis");
-    await watched.shows(BLOCKS);
-    // matplotlib's viridis at 0, 94 % of 48000 / 50000 and half way: blocks 0, 47 and 25.
     const camera = fitted(sizeOf(truth.blocks), stage);
-    const wanted = new Map<number, Rgb>([[0, [68, 1, 84]], [25_000, [33, 145, 140]], [47_000, [210, 226, 27]]]);
-    const blocks = blocksSeen(camera, stage).filter(({ value }) => wanted.has(value));
+    await isRight(watched, truth, camera, stage, 48, (value) => grey(WHITE - value));
+    await watched.keeps("pixels-inverted");
+    await goesTo(watched, `#frame=${BLOCKS}&cut=10000,30000&stretch=linear`);
+    await isRight(watched, truth, camera, stage, 48, (value) => grey(Math.max(0, value - 10_000) * 2.5));
+    await goesTo(watched, `#frame=${BLOCKS}&${LOOK}&panel=stretch`);
+    await watched.page.getByRole("combobox", { name: "Colour map" }).selectOption("viridis");
+    const smaller = await stageOf(watched);
+    // matplotlib's viridis at 0, 0.5 and 0.94.
+    const wanted = new Map<number, Rgb>([[0, [68, 1, 84]], [25_000, [33, 145, 140]], [47_000, [215, 226, 25]]]);
+    const blocks = blocksSeen(truth, fitted(sizeOf(truth.blocks), smaller), smaller).filter(({ value }) => wanted.has(value));
+    expect(blocks.length).toBe(3);
     await comesTo(watched, blocks.map(({ place }) => place), blocks.map(({ value }) => wanted.get(value)!), 8);
     await watched.keeps("pixels-viridis");
-    await closes(watched);
-  });
-
-  test("a reduced picture is black below the cut, white above it", async () => {
-    const watched = await opens(service, `#frame=${BLOCKS}&cut=10000,30000&stretch=linear`, size);
-    await watched.shows(BLOCKS);
-    const stage = await stageOf(watched);
-    const cut = (value: number): Rgb => {
-      const level = Math.round(255 * Math.min(1, Math.max(0, (value - 10_000) / 20_000)));
-      return [level, level, level];
-    };
-    await isRight(watched, fitted(sizeOf(truth.blocks), stage), stage, 48, cut);
     await closes(watched);
   });
 
@@ -201,5 +142,3 @@ async function edgeIsSharp(watched: Watched, camera: Camera, stage: Stage): Prom
   const wrong = unlike(places, seen, seen.map((_, at): Rgb => (at < 8 ? [left, left, left] : [right, right, right])), 3);
   expect(wrong, `an edge between ${left} and ${right}: ${greys.join(" ")}`).toEqual([]);
 }
-
-void press;

@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
-import { afterAll, beforeAll, expect } from "vitest";
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
 
 const PROJECT = process.env["IMGD_TEST_PROJECT"] ?? new URL("../../../../..", import.meta.url).pathname;
 const PYTHON = process.env["IMGD_TEST_PYTHON"] ?? join(PROJECT, ".venv/bin/python");
@@ -205,6 +205,12 @@ const services: Service[] = [];
 export function bench(): void {
   beforeAll(async () => {
     browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: FLAGS });
+  });
+  afterEach(async ({ task }) => {
+    if (task.result?.state !== "fail") return;
+    mkdirSync(PICTURES, { recursive: true });
+    const pages = opened.flatMap((context) => context.pages());
+    for (const [at, page] of pages.entries()) await page.screenshot({ path: join(PICTURES, `failed-${task.name.replaceAll(/\W+/g, "-").slice(0, 60)}-${at}.png`) }).catch(() => undefined);
   });
   afterAll(async () => {
     for (const context of opened.splice(0)) await context.close();

@@ -74,12 +74,14 @@ describe("a turn", () => {
   const hdu = { index: 1, shape: [2, 300, 400], top_down: null } as Hdu;
   const facts = { format: "fits", hdus: [hdu], default_hdu: 1, warnings: [], whole: true } as Facts;
 
+  const named = { ref: "a", look: {}, picture: "a {}", version: "v1" };
+
   test("knows how the plane lies from the facts, and the next one of the same picture from it", () => {
-    const turn = beginTurn(beginRun(1, "r", "a", 0), "a", {}, "a {}", undefined);
+    const turn = beginTurn(beginRun(1, "r", "a", 0), named, undefined);
     expect(shownOf(turn)).toBeNull();
     expect([takeFacts(turn, facts, "down"), takeFacts(turn, { ...facts }, "down")]).toEqual([true, false]);
-    const next = beginTurn(beginRun(2, "s", "a", 0), "a", {}, "a {}", turn);
-    expect(shownOf(next)).toMatchObject({ turn: 2, run: "s", hdu: 1, geometry: { width: 400, height: 300, topDown: true } });
+    const next = beginTurn(beginRun(2, "s", "a", 0), named, turn);
+    expect(shownOf(next)).toMatchObject({ turn: 2, run: "s", hdu: 1, version: "v1", geometry: { width: 400, height: 300, topDown: true } });
     expect(next.geometry).toBe(turn.geometry);
   });
 

@@ -1,0 +1,210 @@
+// Black, mid and white by hand, and the daemon's ways to find them: what is on screen is what they say.
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { BLOCKS, isRight, LOOK, sizeOf, WHITE } from "./blocks";
+import { comesTo, drags, fitted, press, seenAt, stageOf, told, type Rgb } from "./hands";
+import { bench, closes, knownFrames, opens, serves, SIZES, temporary, until, type Service, type Truth, type Watched } from "./rig";
+
+let service: Service;
+let truth: Truth;
+bench();
+beforeAll(async () => {
+  const folder = join(temporary(), "known");
+  truth = knownFrames(folder);
+  service = await serves([folder]);
+});
+
+interface Level {
+  black: number;
+  white: number;
+  mid: number;
+}
+
+/** The daemon's curves as its documents tell them, from 0..1 to 0..1. */
+const CURVES: Record<string, (t: number) => number> = {
+  Linear: (t) => t,
+  Sqrt: Math.sqrt,
+  Log: (t) => Math.log1p(1000 * t) / Math.log1p(1000),
+  Asinh: (t) => Math.asinh(10 * t) / Math.asinh(10),
+  Power: (t) => t * t,
+};
+
+function greyBy({ black, white, mid }: Level, curve: (t: number) => number = (t) => t): (value: number) => Rgb {
+  return (value) => {
+    const t = curve(Math.min(1, Math.max(0, (value - black) / (white - black))));
+    const level = Math.round((255 * (mid - 1) * t) / ((2 * mid - 1) * t - mid)) || 0;
+    return [level, level, level];
+  };
+}
+
+/** The levels that the address line tells. */
+function levelTold(watched: Watched): Level {
+  const [black = NaN, white = NaN] = told(watched, "cut").split(",").map(Number);
+  return { black, white, mid: Number(told(watched, "mid") || 0.5) };
+}
+
+/** All blocks are as the levels say. */
+async function isAs(watched: Watched, level: Level, curve?: (t: number) => number): Promise<void> {
+  const stage = await stageOf(watched);
+  await isRight(watched, truth, fitted(sizeOf(truth.blocks), stage), stage, 48, greyBy(level, curve));
+}
+
+/** The levels that the daemon finds for a look, asked of it by HTTP. */
+async function found(look: string): Promise<Level> {
+  const answer = (await (await fetch(`${service.url}runs?frame=${BLOCKS}&${look}&results=levels`)).json()) as { result: { levels: { levels: Level[] } } };
+  return answer.result.levels.levels[0]!;
+}
+
+const handle = (watched: Watched, name: string) => watched.page.getByRole("slider", { name, exact: true });
+
+/** Drag a handle by so many pixels; gives how many data units a pixel of the plot stands for. */
+async function dragsHandle(watched: Watched, name: string, by: number): Promise<number> {
+  const slider = handle(watched, name);
+  await slider.scrollIntoViewIfNeeded();
+  const [box, plot] = [await slider.boundingBox(), await watched.page.locator(".handles").boundingBox()];
+  if (!box || !plot) throw new Error("there is no handle");
+  const [low, high] = [await slider.getAttribute("aria-valuemin"), await slider.getAttribute("aria-valuemax")].map(Number);
+  const x = box.x + box.width / 2;
+  const y = box.y + (name === "Midtone" ? 11 : box.height - 14);
+  await drags(watched, [x, y], [x + by, y]);
+  return (high! - low!) / plot.width;
+}
+
+describe.each(SIZES)("$name", (size) => {
+  test("handles that are dragged change the picture", async () => {
+    const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}&panel=stretch`, size);
+    await watched.shows(BLOCKS);
+    await handle(watched, "Black level").waitFor();
+    const black = 60 * (await dragsHandle(watched, "Black level", 60));
+    await until(() => Math.abs(levelTold(watched).black - black) < black / 20, "black is where it was dragged to");
+    expect(levelTold(watched).white).toBe(WHITE);
+    await isAs(watched, levelTold(watched));
+    await watched.keeps("levels-black");
+    const white = WHITE - 80 * (await dragsHandle(watched, "White level", -80));
+    await until(() => Math.abs(levelTold(watched).white - white) < white / 20, "white is where it was dragged to");
+    await isAs(watched, levelTold(watched));
+    await dragsHandle(watched, "Midtone", -40);
+    await until(() => levelTold(watched).mid < 0.45, "the midtone is lower");
+    await isAs(watched, levelTold(watched));
+    await watched.keeps("levels-dragged");
+    await closes(watched);
+  });
+
+  test("handles that are moved by keys and numbers change the picture", async () => {
+    const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}&panel=stretch`, size);
+    await watched.shows(BLOCKS);
+    const black = handle(watched, "Black level");
+    const [low, high] = [Number(await black.getAttribute("aria-valuemin")), Number(await black.getAttribute("aria-valuemax"))];
+    await black.focus();
+    for (let step = 0; step < 10; step++) await watched.page.keyboard.press("ArrowRight");
+    await until(() => Math.abs(levelTold(watched).black - (high - low) / 10) < 2, "ten hundredths of the plot");
+    await isAs(watched, levelTold(watched));
+    await watched.page.keyboard.press("Shift+ArrowLeft");
+    await until(() => Math.abs(levelTold(watched).black - (high - low) * 0.099) < 2, "a thousandth back");
+    expect(Number(await black.getAttribute("aria-valuenow"))).toBeCloseTo(levelTold(watched).black, 0);
+    const white = watched.page.getByLabel("White", { exact: true });
+    await white.fill("20000");
+    await white.press("Enter");
+    await until(() => levelTold(watched).white === 20_000, "white is what was typed");
+    await isAs(watched, levelTold(watched));
+    await watched.keeps("levels-typed");
+    await black.focus();
+    await watched.page.keyboard.press("Delete");
+    const auto = await found("stretch=linear");
+    await until(() => Math.abs(levelTold(watched).black - auto.black) < 1, "black is where the daemon puts it");
+    await isAs(watched, levelTold(watched));
+    await closes(watched);
+  });
+
+  test("auto, zscale, quantiles and reset", async () => {
+    const watched = await opens(service, `#frame=${BLOCKS}&cut=0,${WHITE}&panel=stretch`, size);
+    await watched.shows(BLOCKS);
+    const { page } = watched;
+    await press(watched, page.getByRole("button", { name: "zscale" }));
+    await until(() => told(watched, "levels") === "zscale" && told(watched, "cut") === "", "zscale is asked for");
+    await isAs(watched, await found("levels=zscale"));
+    await watched.keeps("levels-zscale");
+    await press(watched, page.getByRole("button", { name: "Auto", exact: true }));
+    await until(() => told(watched, "levels") === "", "auto is asked for");
+    await isAs(watched, await found(""));
+    await watched.keeps("levels-auto");
+    await page.getByRole("combobox", { name: "Levels" }).selectOption("0.025,0.975");
+    const quantiles = await found("levels=0.025,0.975");
+    await isAs(watched, quantiles);
+    expect(Math.abs(quantiles.black - 1000)).toBeLessThan(20); // Of 48 blocks 2.5 % are between the first and the second.
+    await press(watched, page.getByRole("checkbox", { name: "Invert" }));
+    await press(watched, page.getByRole("button", { name: "Reset", exact: true }));
+    await until(() => told(watched, "invert") === "" && told(watched, "levels") === "", "all is reset");
+    await isAs(watched, await found(""));
+    await closes(watched);
+  });
+
+  test("kinds of stretch", async () => {
+    const watched = await opens(service, `#frame=${BLOCKS}&cut=0,${WHITE}&panel=stretch`, size);
+    await watched.shows(BLOCKS);
+    for (const [name, curve] of Object.entries(CURVES)) {
+      await press(watched, watched.page.getByRole("button", { name, exact: true }));
+      await isAs(watched, { black: 0, white: WHITE, mid: 0.5 }, curve);
+      await watched.keeps(`levels-${name.toLowerCase()}`);
+    }
+    await closes(watched);
+  });
+
+  test("colours have levels of their own, or one for all", async () => {
+    const ref = "known/bayer.fits"; // Red is 100, green 200 and 300, blue 400, everywhere.
+    const watched = await opens(service, `#frame=${ref}&cut=0,500,0,500,0,500&mid=0.5,0.5,0.5&stretch=linear&panel=stretch`, size);
+    await watched.shows(ref);
+    const stage = await stageOf(watched);
+    const camera = fitted([600, 400], stage);
+    const places = [[100, 100], [301, 207], [555, 350]].map(([x, y]) => seenAt(camera, stage, [x!, y!]));
+    const isOf = async (red: number, blue: number): Promise<void> => {
+      let seen: Rgb[] = [];
+      const so = async (): Promise<boolean> => {
+        seen = await watched.colours(places);
+        return seen.every(([r, g, b]) => Math.abs(r - red) < 12 && Math.abs(b - blue) < 12 && g > 80 && g < 175);
+      };
+      await until(so, `red ${red} and blue ${blue}`).catch((error: unknown) => {
+        throw new Error(`${String(error)}, but ${JSON.stringify(seen)}`);
+      });
+    };
+    await isOf(51, 204);
+    const { page } = watched;
+    await press(watched, page.getByRole("group", { name: "Channel that the handles are of" }).getByRole("button", { name: "Red" }));
+    const white = page.getByLabel("White", { exact: true });
+    await white.fill("200");
+    await white.press("Enter");
+    await isOf(128, 204);
+    expect(told(watched, "cut")).toBe("0,200,0,500,0,500");
+    await watched.keeps("levels-red");
+    await press(watched, page.getByRole("checkbox", { name: "Linked" }));
+    await until(() => told(watched, "link") === "1" && told(watched, "cut") === "0,400", "one white: the mean of the three");
+    await comesTo(watched, places, places.map((): Rgb => [64, 160, 255]), 40);
+    await isOf(64, 255);
+    expect(await page.getByRole("group", { name: "Channel that the handles are of" }).count()).toBe(0);
+    await watched.keeps("levels-linked");
+    await closes(watched);
+  });
+
+  test("settings are kept for the next frame if that is wanted, and only then", async () => {
+    const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}&panel=stretch`, size);
+    await watched.shows(BLOCKS);
+    const { page } = watched;
+    await press(watched, page.getByRole("checkbox", { name: "For the next frame" }));
+    await page.getByRole("button", { name: "Next frame" }).or(page.getByRole("button", { name: "Previous frame" })).locator("visible=true").first().waitFor();
+    const goes = async (): Promise<void> => {
+      const before = told(watched, "frame");
+      const next = page.getByRole("button", { name: "Next frame" });
+      await until(async () => (await next.isEnabled()) || (await page.getByRole("button", { name: "Previous frame" }).isEnabled()), "there is a neighbour");
+      await press(watched, (await next.isEnabled()) ? next : page.getByRole("button", { name: "Previous frame" }));
+      await until(() => told(watched, "frame") !== before, "another frame");
+    };
+    await goes();
+    expect(told(watched, "cut")).toBe(`0,${WHITE}`);
+    await page.getByRole("checkbox", { name: "For the next frame" }).uncheck();
+    await goes();
+    expect(told(watched, "cut")).toBe("");
+    await watched.keeps("levels-kept");
+    watched.expected.push(/status of 422/); // One of the frames is a broken one.
+    await closes(watched);
+  });
+});

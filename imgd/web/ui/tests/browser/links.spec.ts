@@ -1,0 +1,123 @@
+// The address line holds what is seen: reloaded, gone back to, sent to somebody, or written wrongly.
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { BLOCKS, isRight, LOOK, sizeOf } from "./blocks";
+import { fitted, goesTo, press, stageOf, told, type Point, type Rgb } from "./hands";
+import { bench, closes, knownFrames, opens, serves, SIZES, temporary, until, type Service, type Truth, type Watched } from "./rig";
+
+const SKY = "known/sky.fits";
+
+let service: Service;
+let truth: Truth;
+bench();
+beforeAll(async () => {
+  const folder = join(temporary(), "known");
+  truth = knownFrames(folder);
+  service = await serves([folder]);
+});
+
+/** The colours of the stage at many places. */
+async function seen(watched: Watched): Promise<Rgb[]> {
+  const { width, height } = await stageOf(watched);
+  const places = Array.from({ length: 400 }, (_, at): Point => [((at % 20) + 0.5) * (width / 20), (Math.floor(at / 20) + 0.5) * (height / 20)]);
+  return await watched.colours(places);
+}
+
+const hashOf = (watched: Watched): string => new URL(watched.page.url()).hash;
+
+describe.each(SIZES)("$name", (size) => {
+  test("a link that is reloaded, or opened elsewhere, gives the same picture", async () => {
+    const hash = `#frame=${SKY}&cut=750,1200&stretch=asinh&map=inferno&at=700.5,600.25,1.25&turned=90&mirrored=1&show=grid,compass&hide=minimap&panel=measure`;
+    const watched = await opens(service, hash, size);
+    await watched.shows(SKY);
+    const first = await seen(watched);
+    expect(new Set(first.map(String)).size, "there is something to be seen").toBeGreaterThan(20);
+    expect(hashOf(watched)).toBe(hash);
+    await watched.keeps("links-before");
+    await watched.page.reload();
+    await watched.shows(SKY);
+    expect(await seen(watched)).toEqual(first);
+    expect(hashOf(watched)).toBe(hash);
+    await watched.page.getByRole("tab", { name: "Measure", selected: true }).waitFor();
+    await watched.keeps("links-after");
+    await closes(watched);
+    const elsewhere = await opens(service, hash, size);
+    await elsewhere.shows(SKY);
+    expect(await seen(elsewhere)).toEqual(first);
+    await closes(elsewhere);
+  });
+
+  test("what is done by hand is in the link", async () => {
+    const watched = await opens(service, `#frame=${SKY}`, size);
+    await watched.shows(SKY);
+    for (const key of ["1", "r", "x", "i", "l", "w", "m"]) await watched.page.keyboard.press(key);
+    await until(() => told(watched, "at") !== "" && told(watched, "panel") === "measure", "the link is written");
+    await watched.page.getByText("100 %", { exact: true }).waitFor();
+    await until(() => Math.abs(Number(told(watched, "at").split(",")[2]) - 1 / (size.touch ? 2 : 1)) < 1e-5, "at 100 %");
+    await watched.shows(SKY);
+    expect([told(watched, "turned"), told(watched, "mirrored"), told(watched, "invert"), told(watched, "show")]).toEqual(["270", "1", "1", "stars"]);
+    expect(told(watched, "stretch")).toBe("linear");
+    const before = await seen(watched);
+    await watched.page.reload();
+    await watched.shows(SKY);
+    expect(await seen(watched)).toEqual(before);
+    await watched.keeps("links-by-hand");
+    await closes(watched);
+  });
+
+  test("back and forward go from frame to frame", async () => {
+    const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}`, size);
+    await watched.shows(BLOCKS);
+    await goesTo(watched, `#frame=${SKY}`);
+    await watched.shows(SKY);
+    await watched.page.keyboard.press("d");
+    const row = watched.page.locator("aside.list button.frame").filter({ hasText: "ramp.fits" });
+    await press(watched, row);
+    await watched.shows("known/ramp.fits");
+    await until(() => told(watched, "frame") === "known/ramp.fits", "the link is written");
+    await watched.page.goBack();
+    await watched.shows(SKY);
+    await watched.page.goBack();
+    await watched.shows(BLOCKS);
+    const stage = await stageOf(watched);
+    await isRight(watched, truth, fitted(sizeOf(truth.blocks), stage), stage, 48);
+    await watched.page.goForward();
+    await watched.shows(SKY);
+    await watched.keeps("links-forward");
+    await closes(watched);
+  });
+
+  test("a link with several pictures", async () => {
+    const other = encodeURIComponent(`frame=known/ramp.fits&stretch=linear`);
+    const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}&pane=${other}&active=1&layout=side`, size);
+    await watched.shows(BLOCKS);
+    await watched.shows("known/ramp.fits");
+    expect(await watched.page.locator(".pane:visible").count()).toBe(2);
+    expect(await watched.page.locator(".pane.active").getAttribute("data-shown")).toBe("known/ramp.fits");
+    const stage = await stageOf(watched);
+    const camera = fitted(sizeOf(truth.blocks), stage);
+    await isRight(watched, truth, { ...camera }, stage, 48);
+    await watched.keeps("links-side");
+    await watched.page.reload();
+    await watched.shows("known/ramp.fits");
+    await watched.shows(BLOCKS);
+    await closes(watched);
+  });
+
+  test("a link that makes no sense: words, and a way on", async () => {
+    const watched = await opens(service, "#frame=%%%20nowhere/%E0%A4%A.fits&at=a,b,c&turned=45&show=nothing&panel=none&pane&layout=five&shape=blob,1&zzz", size);
+    await watched.page.getByRole("alert").first().waitFor();
+    expect(await watched.page.getByRole("alert").first().innerText()).toMatch(/[a-z]{3}/);
+    await watched.keeps("links-nonsense");
+    await goesTo(watched, `#frame=${BLOCKS}&cut=black,white&stretch=very`);
+    await until(async () => /cut|stretch/.test(await watched.page.getByRole("alert").first().innerText()), "which parameter is wrong");
+    await watched.keeps("links-wrong-look");
+    await goesTo(watched, `#frame=${BLOCKS}&${LOOK}`);
+    await watched.shows(BLOCKS);
+    expect(await watched.page.getByRole("alert").count()).toBe(0);
+    const stage = await stageOf(watched);
+    await isRight(watched, truth, fitted(sizeOf(truth.blocks), stage), stage, 48);
+    watched.expected.push(/status of 40[04]/);
+    await closes(watched);
+  });
+});
