@@ -9,7 +9,7 @@ import trio
 
 from imgd.entry import facts_of, ref_of, shown
 from imgd.errors import Busy, NoSuchFrame
-from imgd.events.catalogue_query import Found, Order, Query, Row
+from imgd.events.catalogue_query import Found, Named, Order, Query, Row
 from imgd.events.search import Compare, read_search
 from imgd.events.sessions import TookTooLong
 from imgd.events.store import Store, StoreDown
@@ -34,7 +34,8 @@ class RootSeen(NamedTuple):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A page as it is asked for. root: "" for all; below: a directory of it, "" for all of it."""
+    """A page as it is asked for. root: "" for all; below: a directory of it, "" for all of it. at: a frame whose place
+    is to be told."""
 
     search: str = ""
     root: str = ""
@@ -42,6 +43,7 @@ class Asked(msgspec.Struct, frozen=True):
     order: Order = "newest"
     offset: int = 0
     limit: int = 100
+    at: Named | None = None
 
 
 class ToldRow(msgspec.Struct, frozen=True):
@@ -68,6 +70,7 @@ class ToldPage(msgspec.Struct, frozen=True):
     described: int
     complete: bool
     down: str | None
+    at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,9 @@ class Catalogue:
         """
         terms = read_search(asked.search)
         seen = self._roots()
-        query = Query(self._served(asked, seen), asked.below, terms, asked.order, asked.offset, asked.limit)
+        served = self._served(asked, seen)
+        at = asked.at if asked.at and asked.at.root in served else None
+        query = Query(served, asked.below, terms, asked.order, asked.offset, asked.limit, at)
         self._searches += 1
         try:
             found = await self._find(query)
@@ -112,7 +117,7 @@ class Catalogue:
         def write() -> bytes:
             rows = [_told(row, (*TOLD, *more)) for row in found.rows]
             down = self._down() or None
-            page = ToldPage(found.total, asked.offset, rows, found.frames, found.described, complete, down)
+            page = ToldPage(found.total, asked.offset, rows, found.frames, found.described, complete, down, found.at)
             return msgspec.json.encode(page)
 
         return write() if len(found.rows) <= _FEW else await trio.to_thread.run_sync(write)

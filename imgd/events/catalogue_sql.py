@@ -103,21 +103,21 @@ class Selecting:
         self._modified = dialect.modified.replace("identity", "f.identity")
 
     def counts(self) -> Statement:
-        """Count the frames in scope, and those whose header is known."""
+        """Count the frames in scope, those whose header is known, and, where there are no terms, those before `at`."""
         where, values = self._scope()
         known = "coalesce(sum(CASE WHEN f.looked = f.identity THEN 1 ELSE 0 END), 0)"
-        return f"SELECT count(*), {known} FROM frames f {where}", values
+        place, more = ("NULL", ()) if self._query.terms else self._place()
+        return f"SELECT count(*), {known}, {place} FROM frames f {where}", (*more, *values)
 
     def page(self) -> Statement:
-        """Select the rows, each behind the number of all that match; of a search one comes at least, perhaps with that
-        alone."""
+        """Select the rows, each behind the number of all that match and of those before `at`; of a search one comes at
+        least, perhaps with these alone."""
         order, window = ", ".join(self._order()), (self._query.limit, self._query.offset)
         if not self._query.terms:
             # Names first: of the rows that are passed over nothing but an index is read.
-            by_time = self._query.order in ("newest", "oldest")
-            where, values = self._scope(self._dialect.plus if by_time else "")
+            where, values = self._scope(self._plus())
             return (
-                f"""SELECT -1, {_TOLD} FROM
+                f"""SELECT -1, NULL, {_TOLD} FROM
                 (SELECT f.root, f.path FROM frames f {where} ORDER BY {order} LIMIT ? OFFSET ?) AS page
                 JOIN frames f ON f.root = page.root AND f.path = page.path {_HEADERS} ORDER BY {order}""",
                 (
@@ -132,13 +132,49 @@ class Selecting:
         keys = [(key.removesuffix(" DESC"), key.endswith(" DESC")) for key in self._order()]
         named = ", ".join(f"{key} AS k{number}" for number, (key, _) in enumerate(keys))
         by_name = ", ".join(f"k{number}{' DESC' * down}" for number, (_, down) in enumerate(keys))
+        place, sought = self._place_found() if self._query.at else ("NULL", ())
         text = f"""WITH found AS MATERIALIZED (SELECT f.root, f.path, {named} FROM frames f {joined} {where}),
             page AS (SELECT root, path, row_number() OVER (ORDER BY {by_name}) AS place FROM found
                 ORDER BY place LIMIT ? OFFSET ?)
-            SELECT counted.total, {_TOLD} FROM (SELECT count(*) AS total FROM found) AS counted
+            SELECT counted.total, {place}, {_TOLD} FROM (SELECT count(*) AS total FROM found) AS counted
             LEFT JOIN page ON 1 = 1 LEFT JOIN frames f ON f.root = page.root AND f.path = page.path {_HEADERS}
             ORDER BY page.place"""
-        return text, (*values, *(value for _, more in conditions for value in more), *window)
+        return text, (*values, *(value for _, more in conditions for value in more), *window, *sought)
+
+    def _place(self) -> Statement:
+        """Count the frames before `at`; NULL if it is not in scope."""
+        if self._query.at is None:
+            return "NULL", ()
+        keys = [key.removesuffix(" DESC") for key in self._order()]
+        named = ", ".join(f"{key} AS k{number}" for number, key in enumerate(keys))
+        scope, values = self._scope()
+        where, more = self._scope(self._plus())
+        text = f"""(WITH it AS MATERIALIZED (SELECT {named} FROM frames f {scope} AND f.root = ? AND f.path = ?)
+            SELECT (SELECT count(*) FROM frames f {where} AND {self._before(keys)}) FROM it)"""
+        return text, (*values, *self._query.at, *more)
+
+    def _place_found(self) -> Statement:
+        """Count the rows of `found` before `at`; NULL if it is not among them."""
+        assert self._query.at is not None  # Else there is nothing to count.
+        keys = [f"found.k{number}" for number, _ in enumerate(self._order())]
+        text = f"""(SELECT (SELECT count(*) FROM found WHERE {self._before(keys)})
+            FROM found AS it WHERE it.root = ? AND it.path = ?)"""
+        return text, self._query.at
+
+    def _before(self, keys: Sequence[str]) -> str:
+        """Tell whether a row with these keys comes before the one whose are `it.k0`, `it.k1` and so on."""
+        signs = [">" if key.endswith(" DESC") else "<" for key in self._order()]
+        last = len(keys) - 1
+        before = f"{keys[last]} {signs[last]} it.k{last}"
+        for number in reversed(range(last)):
+            key, its = keys[number], f"it.k{number}"
+            # Both are NULL if the comparison is: whether they are is a key of its own, before.
+            before = f"({key} {signs[number]} {its} OR (coalesce({key} = {its}, 1 = 1) AND {before}))"
+        return f"{keys[0]} {signs[0]}= it.k0 AND {before}"  # The first key once more alone, for an index.
+
+    def _plus(self) -> str:
+        """Tell what keeps the index of names away, where the one of times is better."""
+        return self._dialect.plus if self._query.order in ("newest", "oldest") else ""
 
     def _scope(self, plus: str = "") -> Statement:
         query = self._query
@@ -233,12 +269,13 @@ def select_page(query: Query, dialect: Dialect) -> tuple[Statement, Statement]:
 
 def found_of(query: Query, counted: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]]) -> Found:
     """Read what the two statements gave."""
-    frames, described = counted[0]
-    total = int(rows[0][0]) if query.terms else int(frames)
-    told = [row for row in rows if row[1] is not None]
+    frames, described, place = counted[0]
+    total, at = rows[0][:2] if query.terms else (frames, place)
+    told = [row[2:] for row in rows if row[2] is not None]
     return Found(
-        total, int(frames), int(described),
-        tuple(Row(root, bytes(path), identity, hdu, why or "") for _, root, path, identity, hdu, why in told),
+        int(total), int(frames), int(described),
+        tuple(Row(root, bytes(path), identity, hdu, why or "") for root, path, identity, hdu, why in told),
+        None if at is None else int(at),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from imgd.access.lookup import parts_of
 from imgd.errors import BadRequest, Busy, NoSuchFrame
 from imgd.events.catalogue import Asked, Catalogue
-from imgd.events.catalogue_query import Order
+from imgd.events.catalogue_query import Named, Order
 from imgd.web.describe import problem_responses, query_parameters
 from imgd.web.query import read_known
 
@@ -25,6 +25,7 @@ PARAMETERS: Final[dict[str, tuple[str, str]]] = {
     "order": ("string", ", ".join(f"`{order}`" for order in _ORDERS) + "; `newest` is the default."),
     "offset": ("integer", "Rows to pass over."),
     "limit": ("integer", f"Rows of this page, 1..{LIMIT_MAX}; 100 if it is not given."),
+    "at": ("string", "`<root name>/<relative path>` of a frame: the answer's `at` says how many rows come before it."),
 }
 
 
@@ -45,7 +46,8 @@ class CatalogueRow(BaseModel):
 
 class CataloguePage(BaseModel):
     """A page. `total` match; of `frames` that lie there in all, `described` have been looked into. `complete` is false
-    while a root is still looked through for the first time since the start; `down` says why the index may be behind."""
+    while a root is still looked through for the first time since the start; `down` says why the index may be behind.
+    `at` is the place of the frame that was asked for, from 0; null if it does not match, or none was."""
 
     total: int
     offset: int
@@ -54,6 +56,7 @@ class CataloguePage(BaseModel):
     described: int
     complete: bool
     down: str | None
+    at: int | None
 
 
 def add_catalogue(api: FastAPI, catalogue: Catalogue | None) -> None:
@@ -97,7 +100,15 @@ def read_asked(query: bytes) -> Asked:
         order=cast(Order, order),
         offset=_whole(given.get("offset", ""), "offset", 0, OFFSET_MAX, default=0),
         limit=_whole(given.get("limit", ""), "limit", 1, LIMIT_MAX, default=100),
+        at=_named(given.get("at", "")),
     )
+
+
+def _named(name: str) -> Named | None:
+    try:
+        return Named(*parts_of(name)) if name else None
+    except NoSuchFrame:
+        return None  # No list has it.
 
 
 def _whole(text: str, name: str, low: int, high: int, *, default: int) -> int:

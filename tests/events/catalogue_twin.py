@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from imgd.events.catalogue_query import Found, Query, Row
+from imgd.events.catalogue_query import Found, Named, Query, Row
 from imgd.events.event import Scalar
 
 DAY_US = 86_400_000_000
@@ -145,7 +145,8 @@ def twin(known: list[Frame], query: Query, asked: list[str]) -> Found:
     page = found[query.offset : query.offset + query.limit]
     described = sum(each.hdu is not None for each in scope)
     rows = tuple(Row(each.root, each.path, each.identity, None if each.kept is None else "", "") for each in page)
-    return Found(len(found), len(scope), described, rows)
+    places = {Named(each.root, each.path): place for place, each in enumerate(found)}
+    return Found(len(found), len(scope), described, rows, places.get(query.at) if query.at else None)
 
 
 def _order(one: Frame, other: Frame, order: str) -> int:

@@ -3,8 +3,10 @@
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +59,20 @@ def test_the_page_is_small_and_nothing_of_node_s_is_in_it() -> None:
     scripts = list(PAGE.rglob("*.js"))
     assert scripts and sum(len(gzip.compress(path.read_bytes(), 9)) for path in scripts) <= SCRIPT_BYTES_MAX
     assert not [path for path in PAGE.rglob("*") if "node_modules" in path.parts or path.suffix in (".ts", ".tsx")]
+
+
+def test_a_wheel_holds_the_page_and_nothing_that_it_was_made_of(tmp_path: Path) -> None:
+    left_out = shutil.ignore_patterns(".*[!e]", "node_modules", "tests", "bench*", "__pycache__")  # .gitignore stays.
+    shutil.copytree(PROJECT, tmp_path / "project", ignore=left_out)
+    shutil.copy(PAGE / ".built-from", tmp_path / "project/imgd/web/page")  # Built already: npm is not asked.
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    done = subprocess.run(build, cwd=tmp_path / "project", check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    [wheel] = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    built = {f"imgd/web/page/{path.relative_to(PAGE)}" for path in PAGE.rglob("*") if path.is_file()}
+    assert built <= set(names) and "imgd/web/page/index.html" in built
+    assert not [name for name in names if name.startswith("imgd/web/ui/") or name.endswith((".ts", ".tsx"))]
 
 
 @pytest.mark.parametrize("path", BROWSER, ids=[path.name for path in BROWSER])

@@ -206,8 +206,9 @@ export class Catalogue {
     const { search, dir, order } = query;
     const url = address("catalogue", {
       order, offset: page * PAGE_ROWS, limit, search: search || undefined, dir: dir || undefined,
+      at: this.#tellsPlaces ? at : undefined,
     });
-    const answer = await this.ask(this.#tellsPlaces && at !== undefined ? `${url}&at=${at}` : url, signal);
+    const answer = await this.ask(url, signal);
     this.#tellsPlaces = answer.at !== undefined;
     return answer;
   }

@@ -1,5 +1,6 @@
 // The picture of one pane: what the store asks for goes to its runner, what the runner tells goes to the store, and
 // its tiles onto the screen.
+import { decode } from "./decode";
 import { activePane, changePane, moveCamera, newPane, paneOf, useStore } from "../state/store";
 import { resolved } from "./geometry";
 import { aim } from "./aim";
@@ -44,7 +45,7 @@ export class Picture {
   constructor(readonly id: number, private readonly link: Link) {
     const small = matchMedia("(pointer: coarse)").matches && Math.min(screen.width, screen.height) < 600;
     const memory = (navigator as { deviceMemory?: number }).deviceMemory;
-    this.tiles = new TileStore((body) => createImageBitmap(body), () => this.#decoded(), decodedMax(memory, small));
+    this.tiles = new TileStore(decode, () => this.#decoded(), decodedMax(memory, small));
     this.screen = new Screen(this.tiles, () => this.#shown, () => this.#isSettled());
   }
 

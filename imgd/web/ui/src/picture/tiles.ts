@@ -44,7 +44,7 @@ export class TileStore<D extends Decoded> {
   #painting = 0;
 
   constructor(
-    private readonly decode: (body: Blob) => Promise<D>,
+    private readonly decode: (tile: Tile) => Promise<D>,
     private readonly changed: (picture: string) => void,
     private readonly bytesMax: number,
     private readonly keptMax = KEPT,
@@ -126,7 +126,7 @@ export class TileStore<D extends Decoded> {
     let bitmap: D | null;
     do {
       tile = entry.tile;
-      bitmap = await this.decode(tile.body).catch(() => null);
+      bitmap = await this.decode(tile).catch(() => null);
       if (tile !== entry.tile) bitmap?.close(); // A newer one came meanwhile.
     } while (tile !== entry.tile);
     entry.decoding = false;

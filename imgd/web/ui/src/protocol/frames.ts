@@ -11,7 +11,7 @@ const PICTURE_PX = 65_500;
 
 export interface Frame {
   kind: "picture" | "tile";
-  type: string; // as a Blob has it
+  type: string; // as "image/jpeg"
   level: number; // of a tile; -1 for a picture
   runner: number;
   turn: number;

@@ -8,12 +8,15 @@ export class Refusal extends Error {
   }
 }
 
-/** An address of the daemon's: `path` and a query. `frame` comes as it is: names that are no text survive. */
+/** What comes as it is, percent-encoded by the daemon: names that are no text survive. */
+const NAMES: ReadonlySet<string> = new Set(["frame", "dir", "at"]);
+
+/** An address of the daemon's: `path` and a query. */
 export function address(path: string, query: Readonly<Record<string, string | number | undefined>> = {}): string {
   const parts: string[] = [];
   for (const [name, value] of Object.entries(query)) {
     if (value === undefined) continue;
-    parts.push(`${name}=${name === "frame" || name === "dir" ? value : encodeURIComponent(value)}`);
+    parts.push(`${name}=${NAMES.has(name) ? value : encodeURIComponent(value)}`);
   }
   return new URL(parts.length ? `${path}?${parts.join("&")}` : path, document.baseURI).href;
 }

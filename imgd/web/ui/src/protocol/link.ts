@@ -9,7 +9,8 @@ export interface Tile {
   row: number;
   width: number;
   height: number;
-  body: Blob;
+  type: string; // as "image/jpeg"
+  body: Uint8Array<ArrayBuffer>;
 }
 
 /** Part of a plane, in pixels of a level of its pyramid (one pixel of level n is 2^n x 2^n source pixels). */

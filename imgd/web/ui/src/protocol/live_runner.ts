@@ -158,7 +158,7 @@ export class LiveRunner implements Runner {
   frame(frame: Frame): void {
     if (this.closed || frame.kind !== "tile") return;
     const { level, column, row, width, height } = frame;
-    const tile = { level, column, row, width, height, body: new Blob([frame.body], { type: frame.type }) };
+    const tile = { level, column, row, width, height, type: frame.type, body: frame.body };
     this.shelf.keep(frame.turn, tile);
     this.turns.tile(frame.turn, tile);
   }

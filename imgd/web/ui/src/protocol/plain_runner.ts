@@ -263,7 +263,7 @@ async function tileOf(place: Place, known: Known, signal: AbortSignal): Promise<
   const path = `tiles/${known.frame}/${levels - 1 - place.level}/${place.column}/${file}`;
   const answer = await fetch(address(path, { v: version, ...look }), { signal });
   if (!answer.ok) throw await refusalOf(answer);
-  return { ...place, ...sizeOf(place, pixelsOf(known)), body: await answer.blob() };
+  return { ...place, ...sizeOf(place, pixelsOf(known)), type: answer.headers.get("content-type") ?? "image/jpeg", body: new Uint8Array(await answer.arrayBuffer()) };
 }
 
 function troubleOf(error: unknown): Trouble {

@@ -46,10 +46,10 @@ describe.each(SIZES)("measuring at $name", (size) => {
     await drags(watched, at(100, 100), at(400, 200));
     const part = watched.page.getByRole("region", { name: "Profile" });
     await part.getByRole("img", { name: /^Values along the line/ }).waitFor();
-    await until(() => watched.page.url().includes("shape=line,"), "the line is in the address");
-    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = /shape=line,([^&]*)/.exec(watched.page.url())?.[1]?.split(",").map(Number) ?? [];
-    const nearly = 1.5 / camera.scale;
-    for (const [told, wanted] of [[x1, 100.5], [y1, 300.5], [x2, 400.5], [y2, 200.5]] as const) expect(Math.abs(told - wanted)).toBeLessThan(nearly);
+    const wanted = [100.5, 300.5, 400.5, 200.5];
+    const line = (): number[] => /shape=line,([^&]*)/.exec(watched.page.url())?.[1]?.split(",").map(Number) ?? [];
+    await until(() => line().length === 4 && line().every((each, at) => Math.abs(each - (wanted[at] ?? 0)) < 1.5 / camera.scale), "the line is in the address");
+    await until(async () => (await part.innerText()).includes("316"), "it is measured as it is now"); // Its length: hypot(300, 100).
     const rows = await csvOf(watched, () => press(watched, part.getByRole("button", { name: "CSV" })));
     for (const { x, y, value } of rows) expect(value, `at ${x}, ${y}`).toBeCloseTo(3 * Number(x) - 2 * Number(y), 3);
     await watched.keeps("measure-drawn");

@@ -19,8 +19,9 @@ let told: string[] = [];
 function storeOf(bytesMax = 1e9, kept = 1024): TileStore<Bitmap> {
   made.length = 0;
   told = [];
-  const decode = async (body: Blob): Promise<Bitmap> => {
-    const text = await body.text();
+  const decode = async ({ body }: Tile): Promise<Bitmap> => {
+    await Promise.resolve();
+    const text = new TextDecoder().decode(body);
     if (text === "broken") throw new Error("no picture");
     const bitmap = new Bitmap(text);
     made.push(bitmap);
@@ -30,7 +31,7 @@ function storeOf(bytesMax = 1e9, kept = 1024): TileStore<Bitmap> {
 }
 
 function tileAt(column: number, text = "x", level = 0): Tile {
-  return { level, column, row: 0, width: 256, height: 256, body: new Blob([text]) };
+  return { level, column, row: 0, width: 256, height: 256, type: "image/jpeg", body: new TextEncoder().encode(text) };
 }
 
 const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
