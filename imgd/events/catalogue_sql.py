@@ -29,6 +29,7 @@ class Dialect:
     octets    the least name that is none of a mark: one byte.
     plus      before a column: no index is to be used for the sake of this condition.
     modified  a file's time in ns by its identity; the index `frames_newest` is made of just this text.
+    stretches a long stretch of the index is counted sooner than each row is looked at.
     named     a word occurs in a frame's name. in_words: in its header's values.
     word      how the name's word is given.
     kind      what a keyword's value in `h.hdu` is: one of `texts`, `numbers` or `truths`.
@@ -38,6 +39,7 @@ class Dialect:
     octets: str
     plus: str
     modified: str
+    stretches: bool
     named: str
     in_words: str
     word: Callable[[str], Any]
@@ -54,6 +56,7 @@ SQLITE: Final = Dialect(
     octets="X'01'",
     plus="+",
     modified="CAST(substr(identity, instr(identity, ':') + 1) AS INTEGER)",
+    stretches=False,
     named="instr(CAST(lower(f.root || '/' || CAST(f.path AS TEXT)) AS BLOB), CAST(? AS BLOB)) > 0",
     in_words="instr(h.words, ?) > 0",
     word=lambda text: text,
@@ -70,6 +73,7 @@ POSTGRES: Final = Dialect(
     plus="",
     modified="""(CASE WHEN identity ~ '^[0-9]+:(-|)[0-9]+$' THEN greatest(least(split_part(identity, ':', 2)::numeric,
         9223372036854775807), -9223372036854775807)::bigint ELSE 0 END)""",
+    stretches=True,
     # Octet by octet, whatever the name is written in. No name begins with NUL, but marks do, which are left out anyhow.
     named=r"""strpos(lower((CASE WHEN f.path >= '\x01' THEN f.root || '/' || convert_from(f.path, 'LATIN1') END)
         COLLATE "C"), ?) > 0""",
@@ -90,6 +94,7 @@ Statement = tuple[str, tuple[Any, ...]]
 _SEEN: Final = "CASE WHEN f.looked = f.identity THEN f.{column} END"
 _TOLD: Final = "f.root, f.path, f.identity, CAST(h.hdu AS TEXT), h.why"
 _HEADERS: Final = "LEFT JOIN headers h ON f.looked = f.identity AND h.root = f.root AND h.path = f.path"
+_INDEXED: Final = ("newest", "oldest", "name", "-name")
 _TRUE: Final = ("t", "true")
 _FALSE: Final = ("f", "false")
 
@@ -115,7 +120,8 @@ class Selecting:
         order, window = ", ".join(self._order()), (self._query.limit, self._query.offset)
         if not self._query.terms:
             # Names first: of the rows that are passed over nothing but an index is read.
-            where, values = self._scope(self._plus())
+            by_time = self._query.order in ("newest", "oldest")
+            where, values = self._scope(self._dialect.plus if by_time else "")
             return (
                 f"""SELECT -1, NULL, {_TOLD} FROM
                 (SELECT f.root, f.path FROM frames f {where} ORDER BY {order} LIMIT ? OFFSET ?) AS page
@@ -145,36 +151,38 @@ class Selecting:
         """Count the frames before `at`; NULL if it is not in scope."""
         if self._query.at is None:
             return "NULL", ()
-        keys = [key.removesuffix(" DESC") for key in self._order()]
+        keys = [f"({key.removesuffix(' DESC')})" for key in self._order()]
         named = ", ".join(f"{key} AS k{number}" for number, key in enumerate(keys))
         scope, values = self._scope()
-        where, more = self._scope(self._plus())
+        where, more = self._scope()
+        count, before = f"SELECT count(*) FROM frames f {where} AND", self._before(keys)
+        counts = [f"({count} {before[0]})", f"({count} {keys[0]} = it.k0 AND {before[1]})"]
+        if not self._dialect.stretches or self._query.order not in _INDEXED:
+            counts = [f"({count} ({before[0]} OR ({keys[0]} = it.k0 AND {before[1]})))"]
         text = f"""(WITH it AS MATERIALIZED (SELECT {named} FROM frames f {scope} AND f.root = ? AND f.path = ?)
-            SELECT (SELECT count(*) FROM frames f {where} AND {self._before(keys)}) FROM it)"""
-        return text, (*values, *self._query.at, *more)
+            SELECT {" + ".join(counts)} FROM it)"""
+        return text, (*values, *self._query.at, *more * len(counts))
 
     def _place_found(self) -> Statement:
         """Count the rows of `found` before `at`; NULL if it is not among them."""
         assert self._query.at is not None  # Else there is nothing to count.
-        keys = [f"found.k{number}" for number, _ in enumerate(self._order())]
-        text = f"""(SELECT (SELECT count(*) FROM found WHERE {self._before(keys)})
+        first, *_ = keys = [f"found.k{number}" for number, _ in enumerate(self._order())]
+        before = self._before(keys)
+        text = f"""(SELECT (SELECT count(*) FROM found WHERE {before[0]} OR ({first} = it.k0 AND {before[1]}))
             FROM found AS it WHERE it.root = ? AND it.path = ?)"""
         return text, self._query.at
 
-    def _before(self, keys: Sequence[str]) -> str:
-        """Tell whether a row with these keys comes before the one whose are `it.k0`, `it.k1` and so on."""
+    def _before(self, keys: Sequence[str]) -> tuple[str, str]:
+        """Tell whether a row with these keys comes before the one whose are `it.k0`, `it.k1` and so on: by the first
+        of them, and, if that is the same, by the others."""
         signs = [">" if key.endswith(" DESC") else "<" for key in self._order()]
         last = len(keys) - 1
         before = f"{keys[last]} {signs[last]} it.k{last}"
-        for number in reversed(range(last)):
+        for number in reversed(range(1, last)):
             key, its = keys[number], f"it.k{number}"
             # Both are NULL if the comparison is: whether they are is a key of its own, before.
             before = f"({key} {signs[number]} {its} OR (coalesce({key} = {its}, 1 = 1) AND {before}))"
-        return f"{keys[0]} {signs[0]}= it.k0 AND {before}"  # The first key once more alone, for an index.
-
-    def _plus(self) -> str:
-        """Tell what keeps the index of names away, where the one of times is better."""
-        return self._dialect.plus if self._query.order in ("newest", "oldest") else ""
+        return f"{keys[0]} {signs[0]} it.k0", before
 
     def _scope(self, plus: str = "") -> Statement:
         query = self._query

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from imgd.errors import BadRequest
 from imgd.events import schema
-from imgd.events.catalogue_query import Order, Query
+from imgd.events.catalogue_query import Named, Order, Query
 from imgd.events.event import Draft
 from imgd.events.headers import Looked, header_of
 from imgd.events.opening import open_store
@@ -75,7 +75,16 @@ terms = st.one_of(
         st.sampled_from(["2026", "2026-11", "2026-11-01", "2026-11-01T20:15", "2026-10-31T23:59:59.999", "1998-12-31"]),
     ),
 )
-orders = st.sampled_from(get_args(Order))
+queries = st.builds(
+    lambda below, order, offset, limit: Query(
+        ("night",) if below else ("day", "night"), below, (), order, offset, limit
+    ),
+    st.sampled_from([b"", b"m31", b"m31/sub", b"none"]),
+    st.sampled_from(get_args(Order)),
+    st.integers(0, 4),
+    st.integers(1, 6),
+)
+named = st.builds(Named, st.sampled_from(["day", "night"]), names)
 
 
 async def put(store: Store, known: list[Frame]) -> None:
@@ -101,14 +110,14 @@ async def test_any_search_finds_what_a_slow_look_at_each_frame_finds(place: Plac
         @given(
             known=st.lists(frames, max_size=12, unique_by=lambda each: (each.root, each.path)),
             asked=st.lists(terms, max_size=3),
-            order=orders,
-            below=st.sampled_from([b"", b"m31", b"m31/sub", b"none"]),
-            window=st.tuples(st.integers(0, 4), st.integers(1, 6)),
+            query=queries,
+            sought=st.one_of(st.none(), st.integers(0, 11), named),
         )
         @hypothesis.settings(max_examples=hypothesis.settings.default.max_examples * rounds // 4)
-        def search(known: list[Frame], asked: list[str], order: Any, below: bytes, window: tuple[int, int]) -> None:
-            roots = ("night",) if below else ("day", "night")
-            query = Query(roots, below, read_search(" ".join(asked)), order, *window)
+        def search(known: list[Frame], asked: list[str], query: Query, sought: Named | int | None) -> None:
+            if isinstance(sought, int):
+                sought = Named(known[sought].root, known[sought].path) if sought < len(known) else None
+            query = replace(query, terms=read_search(" ".join(asked)), at=sought)
 
             async def compare() -> None:
                 await put(store, known)
@@ -153,6 +162,9 @@ async def test_pages_have_neither_gaps_nor_doubles_and_rows_keep_their_order(
         whole = [row.path for row in (await store.search(replace(query, limit=500), LIMIT_S)).rows]
         assert told == whole
         assert len(set(told)) == page.total
+        for before, path in enumerate(told):
+            assert (await store.search(replace(query, at=Named("night", path), offset=99), LIMIT_S)).at == before
+        assert (await store.search(replace(query, at=Named("night", b"\0")), LIMIT_S)).at is None
 
 
 async def test_a_store_of_the_first_version_keeps_all_it_has_and_its_frames_are_to_be_looked_into(place: Place) -> None:

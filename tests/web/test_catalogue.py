@@ -10,7 +10,7 @@ import trio
 from imgd.errors import BadRequest, Busy, NoSuchFrame
 from imgd.events import catalogue
 from imgd.events.catalogue import Asked, Catalogue, RootSeen
-from imgd.events.catalogue_query import Found, Query, Row
+from imgd.events.catalogue_query import Found, Named, Query, Row
 from imgd.events.sessions import TookTooLong
 from imgd.events.store import StoreDown
 from imgd.web.catalogue import read_asked
@@ -95,6 +95,17 @@ async def test_no_more_searches_wait_than_a_few_and_none_for_ever(autojump_clock
     assert (refused, told.statistics().searching) == (catalogue.WAITING_MAX + 3, 0)
 
 
+async def test_the_place_of_a_frame_is_told_if_its_root_is_looked_at() -> None:
+    store = OneStore(Found(9, 9, 9, (), at=0))
+    sought = Named("night", b"a.fits")
+    assert json.loads(await over(store, HERE, AWAY).page(Asked(at=sought)))["at"] == 0
+    assert store.asked[-1].at == sought
+    for elsewhere in (Named("day", b"a.fits"), Named("\udcff", b"a.fits"), None):
+        await over(store, HERE, AWAY).page(Asked(at=elsewhere))
+        assert store.asked[-1].at is None
+    assert json.loads(await over(OneStore(), HERE).page(Asked(at=sought)))["at"] is None
+
+
 async def test_roots_that_are_not_there_are_named() -> None:
     with pytest.raises(NoSuchFrame, match="elsewhere"):
         await over(OneStore(), HERE).page(Asked(root="elsewhere"))
@@ -118,8 +129,11 @@ def test_parameters_are_read_strictly(query: str, parameter: str) -> None:
 
 def test_parameters_are_read() -> None:
     assert read_asked(b"") == Asked()
-    read = read_asked(b"search=m31+FILTER%3DHa&dir=night%2F%FF%20b/&order=-date&offset=1000&limit=500")
-    assert read == Asked("m31 FILTER=Ha", "night", b"\xff b", "-date", 1000, 500)
+    read = read_asked(
+        b"search=m31+FILTER%3DHa&dir=night%2F%FF%20b/&order=-date&offset=1000&limit=500&at=night/%FF.fits"
+    )
+    assert read == Asked("m31 FILTER=Ha", "night", b"\xff b", "-date", 1000, 500, Named("night", b"\xff.fits"))
+    assert read_asked(b"at=night/../a.fits") == read_asked(b"at=%00") == read_asked(b"at=") == Asked()
 
 
 async def test_without_an_index_it_says_so(tmp_path: Path) -> None:

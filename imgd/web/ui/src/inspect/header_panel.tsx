@@ -88,7 +88,9 @@ function CardList({ header, search, closed, onClosed }: ListProps) {
     if (!next.delete(index)) next.add(index);
     onClosed(next);
   };
-  useEffect(() => list.current?.scrollTo(0, 0), [search]);
+  useEffect(() => {
+    void list.current?.scrollTo(0, 0); // It tells when it is there, which is no clean-up.
+  }, [search]);
   return (
     <div ref={list} className="cards" tabIndex={0} role="region" aria-label="Header cards">
       <div className="cards-all" role="list" style={{ height: virtual.getTotalSize() }}>

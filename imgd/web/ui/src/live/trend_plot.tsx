@@ -44,7 +44,7 @@ export function TrendPlot(props: Props) {
       made.destroy();
     };
   }, [time, last, night]);
-  useEffect(() => plot.current?.setData(dataOf(newest.current)), [xs, ys, mark]);
+  useEffect(() => void plot.current?.setData(dataOf(newest.current)), [xs, ys, mark]);
   const value = hovered === null ? (ys.findLast((each) => each !== null) ?? null) : (ys[hovered] ?? null);
   return (
     <div className="trend-plot" role="img" aria-label={inWords(label, ys)}>

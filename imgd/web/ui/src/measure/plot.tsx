@@ -32,7 +32,7 @@ export function Plot({ label, x, y, onPoint }: PlotProps) {
       told.current(null);
     };
   }, [night]);
-  useEffect(() => plot.current?.setData([x, y]), [x, y, night]);
+  useEffect(() => void plot.current?.setData([x, y]), [x, y, night]);
   return <div ref={place} className="plot" role="img" aria-label={label} />;
 }
 

@@ -7,6 +7,7 @@ import "./readout.css";
 
 export function Readout() {
   const place = usePlace();
+  const [degrees, setDegrees] = useState(false); // Kept while nothing is under the cursor.
   useEffect(() => tellPlace(place), [place]);
   useEffect(() => () => tellPlace(null), []);
   if (!place) return <div className="readout quiet" role="group" aria-label="Under the cursor" />;
@@ -16,7 +17,7 @@ export function Readout() {
         <span className="quiet">x</span> {place.at.x.toFixed(1)} <span className="quiet">y</span> {place.at.y.toFixed(1)}
       </span>
       <Values place={place} />
-      <Sky place={place} />
+      <Sky place={place} degrees={degrees} turn={() => setDegrees(!degrees)} />
       <button type="button" className="copy" aria-label="Copy position and value" title="Copy position and value (Shift + C)" onClick={() => void copyPlace()}>
         <svg viewBox="0 0 16 16" width="14" height="14" fill="none" stroke="currentColor" strokeWidth="1.4" aria-hidden="true">
           <rect x="2" y="2" width="9" height="9" rx="1.5" />
@@ -47,8 +48,7 @@ function Values({ place: { values, unit, trouble, retry } }: { place: Place }) {
   );
 }
 
-function Sky({ place: { sky, world } }: { place: Place }) {
-  const [degrees, setDegrees] = useState(false);
+function Sky({ place: { sky, world }, degrees, turn }: { place: Place; degrees: boolean; turn: () => void }) {
   if (!sky) return null;
   if (!world) return <span className="sky quiet">not on the map</span>;
   const words = skyWords(sky, world, degrees).map(({ name, text }) => (
@@ -58,7 +58,7 @@ function Sky({ place: { sky, world } }: { place: Place }) {
   ));
   if (sky.system !== "equatorial") return <span className="sky">{words}</span>;
   return (
-    <button type="button" className="sky" title={degrees ? "Show hours and minutes" : "Show degrees"} onClick={() => setDegrees(!degrees)}>
+    <button type="button" className="sky" title={degrees ? "Show hours and minutes" : "Show degrees"} onClick={turn}>
       {words}
     </button>
   );

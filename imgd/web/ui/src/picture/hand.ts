@@ -2,10 +2,10 @@
 // the pane that is moved, and the other panes follow the store.
 import OpenSeadragon from "openseadragon";
 import { moveCamera, useStore } from "../state/store";
-import { setAim } from "./aim";
+import { aim, setAim } from "./aim";
 import { fromStage, resolved } from "./geometry";
-import { withinFrame } from "./pictures";
-import { degreesOf, doubled, panned, same, toCamera, toViewport, turned } from "./steering";
+import { lookAnew, withinFrame } from "./pictures";
+import { degreesOf, doubled, held, panned, same, toCamera, toViewport, turned } from "./steering";
 import type { Move } from "./moves";
 import type { Point } from "./geometry";
 import type { Camera, Geometry } from "../state/types";
@@ -22,6 +22,7 @@ export class Hand {
   readonly #viewer: OpenSeadragon.Viewer;
   #geometry: Geometry | null = null;
   #fitting = false; // The springs go to the whole plane.
+  #pinched = false; // Since the first finger came down.
   #still = matchMedia("(prefers-reduced-motion: reduce)");
 
   constructor(readonly element: HTMLElement) {
@@ -35,6 +36,14 @@ export class Hand {
     });
     this.#viewer.canvas.tabIndex = -1;
     for (const name of ["canvas-press", "canvas-scroll", "canvas-pinch"] as const) this.#viewer.addHandler(name, () => this.#grip());
+    this.#viewer.addHandler("canvas-press", () => void (this.#pinched = false));
+    this.#viewer.addHandler("canvas-pinch", (event) => {
+      this.#pinched = event.preventDefaultPanAction = event.preventDefaultZoomAction = true;
+      this.#pinch(event.lastCenter, event.center, event.distance / event.lastDistance);
+    });
+    this.#viewer.addHandler("canvas-drag-end", (event) => {
+      if (this.#pinched) event.preventDefaultAction = true; // The fingers of a pinch are fast; the picture stays where they leave it.
+    });
     this.#viewer.addHandler("canvas-double-click", (event) => this.#double({ x: event.position.x, y: event.position.y }));
     this.#viewer.addHandler("viewport-change", () => this.#report());
     this.#viewer.addHandler("animation-finish", () => this.#rest());
@@ -56,15 +65,22 @@ export class Hand {
     const stage = useStore.getState().stage;
     if (!at || !this.#geometry || !stage.width) return;
     const viewport = this.#viewer.viewport;
+    const goal = driver === this ? aim() : null;
+    if (goal && (viewport.containerSize.x !== stage.width || viewport.containerSize.y !== stage.height)) {
+      this.#letGo(); // The springs would go on in the stage of before.
+      return moveCamera(goal);
+    }
     if (viewport.containerSize.x !== stage.width || viewport.containerSize.y !== stage.height) {
       viewport.resize(new OpenSeadragon.Point(stage.width, stage.height), false);
     } else if (same(at, this.#camera()) && this.#lies(at)) return;
     const { x, y, zoom } = toViewport(at, this.#geometry, stage);
-    if (driver === this) this.#letGo();
+    const led = driver === this;
+    if (led) this.#letGo();
     viewport.setFlip(at.flip);
     viewport.setRotation(degreesOf(at), true);
     viewport.zoomTo(zoom, undefined, true);
     viewport.panTo(new OpenSeadragon.Point(x, y), true);
+    if (led) lookAnew(); // Tiles were asked for where the springs would have gone.
   }
 
   /** Do what a key or a button asks for. */
@@ -72,7 +88,7 @@ export class Hand {
     const at = this.#resolved(true);
     if (!at) return;
     const { stage, camera } = useStore.getState();
-    if (move.kind === "turn" || move.kind === "flip") return moveCamera(turned(camera, move));
+    if (move.kind === "turn" || move.kind === "flip") return moveCamera({ ...aim(), ...turned(camera, move) }); // At once where the springs were going.
     if (move.kind === "fit") return this.#fit();
     if (move.kind === "exact") this.#go({ ...at, scale: move.n / devicePixelRatio });
     else if (move.kind === "zoom") this.#go({ ...at, scale: at.scale * move.factor });
@@ -89,6 +105,21 @@ export class Hand {
     const { viewport } = this.#viewer;
     const degrees = Math.round(viewport.getRotation()) - degreesOf(at);
     return viewport.getFlip() === at.flip && degrees % 360 === 0;
+  }
+
+  /** What was between the fingers stays there. OpenSeadragon's own pinch lets it slip aside. */
+  #pinch(before: Point, now: Point, factor: number): void {
+    const at = this.#camera();
+    const geometry = this.#geometry;
+    if (!at || !geometry || !Number.isFinite(factor)) return;
+    const { stage } = useStore.getState();
+    const viewport = this.#viewer.viewport;
+    const view = toViewport(at, geometry, stage);
+    const zoom = Math.min(viewport.getMaxZoom(), Math.max(viewport.getMinZoom(), view.zoom * factor));
+    const next = toViewport(held({ ...at, scale: (at.scale * zoom) / view.zoom }, fromStage(at, stage, before), now, stage), geometry, stage);
+    viewport.zoomTo(next.zoom, undefined, true);
+    viewport.panTo(new OpenSeadragon.Point(next.x, next.y), true);
+    viewport.applyConstraints(true);
   }
 
   #double(at: Point): void {

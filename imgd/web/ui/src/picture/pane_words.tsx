@@ -1,5 +1,6 @@
 // What a pane says: that it is at work, what went wrong, which frame it is, that there is none yet.
 import { useEffect, useState } from "react";
+import { LiveBadge } from "../live/live_badge";
 import { changePane, paneOf, useStore } from "../state/store";
 import { pictureOf } from "./pictures";
 import { nowAt } from "./runs";
@@ -72,7 +73,12 @@ export function Wrong({ id }: { id: number }) {
 
 export function Caption({ id }: { id: number }) {
   const ref = usePane(id, (pane) => pane.shown?.ref ?? pane.ref) ?? "";
-  return <div className="caption cut">{nameOf(ref)}</div>;
+  return (
+    <div className="caption">
+      <span className="cut">{nameOf(ref)}</span>
+      <LiveBadge pane={id} />
+    </div>
+  );
 }
 
 /** The last part of a frame's name, to be read by people. */

@@ -38,6 +38,11 @@ export function withinFrame(move: () => void): void {
   }
 }
 
+/** What is looked at is not where the tiles were asked for. */
+export function lookAnew(): void {
+  moved();
+}
+
 function moved(): void {
   for (const picture of pictures.values()) picture.moved(inFrame);
 }

@@ -59,7 +59,11 @@ function quarter(degrees: number): Camera["turn"] {
  */
 export function doubled(camera: Camera, fitted: boolean, place: Point, at: Point, stage: Size, dpr: number): Camera | null {
   if (!fitted && camera.scale * dpr >= 0.999) return null;
-  const nearer = { ...camera, scale: 1 / dpr, fitted: false };
-  const there = fromStage(nearer, stage, at);
-  return { ...nearer, x: nearer.x + place.x - there.x, y: nearer.y + place.y - there.y };
+  return held({ ...camera, scale: 1 / dpr, fitted: false }, place, at, stage);
+}
+
+/** Moved so that a place of the picture is seen at a point of the stage. */
+export function held(camera: Camera, place: Point, at: Point, stage: Size): Camera {
+  const there = fromStage(camera, stage, at);
+  return { ...camera, x: camera.x + place.x - there.x, y: camera.y + place.y - there.y };
 }

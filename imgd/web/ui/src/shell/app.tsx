@@ -2,6 +2,7 @@
 import { useStore } from "../state/store";
 import { FrameList } from "../frames/list";
 import { FrameStrip } from "../frames/strip";
+import { Boundary } from "./boundary";
 import { Help } from "./help";
 import { Notices } from "./notices";
 import { SidePanel } from "./side";
@@ -21,14 +22,14 @@ export function App() {
   return (
     <div className={`app${night ? " night" : ""}${panel ? " with-panel" : ""}${listOpen ? " with-list" : ""}`}>
       <TopBar />
-      {listOpen && <FrameList />}
+      {listOpen && <Boundary part="The list"><FrameList /></Boundary>}
       <main aria-label="Picture">
         <Stages />
         <Toolbar />
         <Notices />
       </main>
       {panel && <SidePanel panel={panel} />}
-      {stripOpen && <FrameStrip />}
+      {stripOpen && <Boundary part="The strip"><FrameStrip /></Boundary>}
       <StatusLine />
       <Help />
     </div>

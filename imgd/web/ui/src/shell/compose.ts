@@ -5,8 +5,8 @@ const LEFT_OUT = ".minimap, .magnifier, [data-not-saved]"; // Aids of the hand, 
 const HANDLES = ".handle, .hold, .grip";
 
 /** Put all canvases of the stages on one, as large as the screen shows them. Raises where the browser refuses. */
-export async function composed(main: HTMLElement): Promise<Blob> {
-  const box = main.getBoundingClientRect();
+export async function composed(stages: HTMLElement): Promise<Blob> {
+  const box = stages.getBoundingClientRect();
   const ratio = devicePixelRatio;
   const all = document.createElement("canvas");
   all.width = Math.round(box.width * ratio);
@@ -15,8 +15,8 @@ export async function composed(main: HTMLElement): Promise<Blob> {
   if (!paper) throw new Error("the browser gave no canvas");
   paper.fillStyle = "#000";
   paper.fillRect(0, 0, all.width, all.height);
-  for (const drawn of main.querySelectorAll<HTMLCanvasElement | SVGSVGElement>("canvas, svg")) {
-    if (drawn.closest(`${LEFT_OUT}, button, .toolbar, .notices`) || !isSeen(drawn)) continue;
+  for (const drawn of stages.querySelectorAll<HTMLCanvasElement | SVGSVGElement>("canvas, svg")) {
+    if (drawn.closest(`${LEFT_OUT}, button`) || !isSeen(drawn)) continue;
     await put(paper, drawn, box, ratio);
   }
   return new Promise((done, failed) => all.toBlob((blob) => (blob ? done(blob) : failed(new Error("the browser made no picture of it"))), "image/png"));

@@ -1,7 +1,8 @@
 // The panel: one of several at a time, chosen by tabs.
-import type { ComponentType } from "react";
+import { useEffect, type ComponentType } from "react";
 import { useStore } from "../state/store";
 import type { Panel } from "../state/types";
+import { Boundary } from "./boundary";
 import { ComparePanel } from "../live/compare_panel";
 import { FollowPanel } from "../live/follow_panel";
 import { HeaderPanel } from "../inspect/header_panel";
@@ -21,6 +22,9 @@ export const PANELS: readonly { panel: Panel; label: string; key: string; part: 
 export function SidePanel({ panel }: { panel: Panel }) {
   const chosen = PANELS.find((each) => each.panel === panel)!;
   const Part = chosen.part;
+  useEffect(() => {
+    void document.getElementById(`tab-${panel}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [panel]);
   return (
     <aside className="side" aria-label="Panel">
       <div className="tabs">
@@ -46,7 +50,9 @@ export function SidePanel({ panel }: { panel: Panel }) {
         </button>
       </div>
       <section id="panel" role="tabpanel" aria-labelledby={`tab-${panel}`} className="panel">
-        <Part />
+        <Boundary key={panel} part={chosen.label}>
+          <Part />
+        </Boundary>
       </section>
     </aside>
   );

@@ -22,8 +22,8 @@ type Saves = { run: Run; busy: boolean };
 
 export function PicturePart({ shown, region, camera, run, busy }: Of & Saves) {
   const asSeen = (): void => {
-    const main = document.querySelector<HTMLElement>(".app > main");
-    if (main) run({ name: fileName(shown.ref, "view", "png"), make: () => composed(main) });
+    const stages = document.querySelector<HTMLElement>(".stages");
+    if (stages) run({ name: fileName(shown.ref, "view", "png"), make: () => composed(stages) });
   };
   const full = (format: PictureFormat): void => {
     const name = fileName(shown.ref, regionWords(region, shown.geometry), format === "jpeg" ? "jpg" : format);

@@ -169,7 +169,10 @@ export function startDeepLinks(): void {
     waiting = undefined;
     const state = useStore.getState();
     const link = linkOf(state);
-    if (link === location.hash) return;
+    if (link === location.hash) {
+      subject = subjectOf(state); // Gone back to: what is changed there is still that place.
+      return;
+    }
     // Another frame is a place to come back to; all else is the same place, seen differently.
     const how = subjectOf(state) !== subject && subject !== "" ? "pushState" : "replaceState";
     subject = subjectOf(state);

@@ -88,6 +88,7 @@ describe.each(SIZES)("$name", (size) => {
       await isFitForAll(watched, panel);
       await watched.keeps(`axe-${panel.toLowerCase()}`);
     }
+    watched.expected.push(/status of 422/); // One of the folder's frames is broken: the trend has no figures of it.
     await closes(watched);
   });
 
@@ -130,7 +131,7 @@ describe.each(SIZES)("$name", (size) => {
   test("words about what is wrong", async () => {
     const watched = await opensWithAxe(`#frame=${SKY}`, size);
     await watched.page.evaluate(() => void (location.hash = "#frame=known/broken.fits"));
-    await watched.page.getByRole("alert").first().waitFor();
+    await watched.page.getByRole("alert").filter({ hasText: /\S/ }).first().waitFor();
     await isFitForAll(watched, "a broken frame");
     await watched.keeps("axe-broken");
     watched.expected.push(/status of 422/);

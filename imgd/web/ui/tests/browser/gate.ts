@@ -62,7 +62,7 @@ export class Gate {
     });
     for (const [one, other] of [[on, socket], [socket, on]] as const) {
       one.on("error", () => other.destroy());
-      one.on("close", () => other.destroy());
+      one.on("close", () => other.end()); // Not before it has said what it was told.
     }
   }
 

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { BLOCKS, isRight, LOOK, sizeOf } from "./blocks";
-import { cameraTold, Fingers, fitted, looksWhere, near, seenAt, stageOf, type Camera, type Point, type Stage } from "./hands";
+import { cameraTold, Fingers, fitted, goesTo, looksWhere, near, seenAt, stageOf, type Camera, type Point, type Stage } from "./hands";
 import { bench, closes, knownFrames, opens, serves, SIZES, temporary, until, type Service, type Size, type Truth, type Watched } from "./rig";
 
 const SKY = "known/sky.fits";
@@ -119,6 +119,18 @@ describe.each(SIZES)("$name", (size) => {
     await keyboard.press("0");
     await looksWhere(watched, BLOCKS, (now) => now === null, "all of it");
     await isRight(watched, truth, whole, stage, 48);
+    await closes(watched);
+  });
+
+  test("who goes elsewhere while it still moves is there, sharp", async () => {
+    const { watched, stage } = await opensAt(size, `#frame=${SKY}`, SKY);
+    const words = await watched.page.locator(".zoom").innerText();
+    await watched.page.keyboard.press("2");
+    await until(async () => (await watched.page.locator(".zoom").innerText()) !== words, "it moves");
+    await goesTo(watched, `#frame=${SKY}&at=1500,300,${2 / stage.dpr}`);
+    await watched.shows(SKY);
+    const now = await looksWhere(watched, SKY, (camera) => camera !== null && camera.x === 1500 && camera.y === 300, "where the link says");
+    expect(now?.scale).toBe(2 / stage.dpr);
     await closes(watched);
   });
 

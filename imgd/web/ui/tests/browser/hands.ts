@@ -30,8 +30,8 @@ export async function stageOf(watched: Watched): Promise<Stage> {
   return await watched.page.evaluate(() => {
     const canvas = document.querySelector("canvas.picture");
     if (!canvas) throw new Error("there is no picture");
-    const { left, top, width, height } = canvas.getBoundingClientRect();
-    return { left, top, width, height, dpr: devicePixelRatio };
+    const { left, top } = canvas.getBoundingClientRect();
+    return { left, top, width: canvas.clientWidth, height: canvas.clientHeight, dpr: devicePixelRatio };
   });
 }
 

@@ -1,12 +1,12 @@
 // What is measured is right: a line's profile, statistics of shapes, stars on a known field, the sky, and what is copied.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Locator } from "playwright-core";
 import { beforeAll, describe, expect, test } from "vitest";
 import { drags, fitted, press, seenAt, stageOf, type Camera, type Point, type Stage } from "./hands";
 import { bench, closes, knownFrames, opens, serves, SIZES, temporary, until, type Service, type Truth, type Watched } from "./rig";
 
 const [SKY, RAMP] = ["known/sky.fits", "known/ramp.fits"];
-const SKY_SIZE: Point = [2000, 1500];
 const ARCSEC_A_PIXEL = 0.8;
 const RING_DEGREES = 15; // A circle is looked at all around, so often.
 
@@ -26,7 +26,7 @@ describe.each(SIZES)("measuring at $name", (size) => {
     await watched.shows(RAMP);
     const part = watched.page.getByRole("region", { name: "Profile" });
     await part.getByRole("img", { name: "Values along the line, 100 points" }).waitFor();
-    const rows = await csvOf(watched, () => press(watched, part.getByRole("button", { name: "CSV" })));
+    const rows = await csvOf(watched, part.getByRole("button", { name: "CSV" }));
     expect(rows.length).toBe(100);
     for (const { x, y, value } of rows) expect(value, `at ${x}, ${y}`).toBeCloseTo(3 * Number(x) - 2 * Number(y), 6);
     expect(rows[0]).toMatchObject({ distance_px: 0, x: 11, y: 21, value: -9 });
@@ -50,7 +50,7 @@ describe.each(SIZES)("measuring at $name", (size) => {
     const line = (): number[] => /shape=line,([^&]*)/.exec(watched.page.url())?.[1]?.split(",").map(Number) ?? [];
     await until(() => line().length === 4 && line().every((each, at) => Math.abs(each - (wanted[at] ?? 0)) < 1.5 / camera.scale), "the line is in the address");
     await until(async () => (await part.innerText()).includes("316"), "it is measured as it is now"); // Its length: hypot(300, 100).
-    const rows = await csvOf(watched, () => press(watched, part.getByRole("button", { name: "CSV" })));
+    const rows = await csvOf(watched, part.getByRole("button", { name: "CSV" }));
     for (const { x, y, value } of rows) expect(value, `at ${x}, ${y}`).toBeCloseTo(3 * Number(x) - 2 * Number(y), 3);
     await watched.keeps("measure-drawn");
     await closes(watched);
@@ -161,9 +161,9 @@ async function clipboard({ page }: Watched): Promise<string> {
   return await page.evaluate(() => navigator.clipboard.readText());
 }
 
-/** The rows of a CSV that is saved by what is done. */
-async function csvOf({ page }: Watched, act: () => Promise<void>): Promise<Record<string, number>[]> {
-  const [download] = await Promise.all([page.waitForEvent("download"), act()]);
+/** The rows of the CSV that a button saves. */
+async function csvOf({ page }: Watched, button: Locator): Promise<Record<string, number>[]> {
+  const [download] = await Promise.all([page.waitForEvent("download"), button.click()]);
   const [head = "", ...lines] = readFileSync(await download.path(), "utf8").trim().split("\r\n");
   const names = head.split(",");
   return lines.map((line) => Object.fromEntries(line.split(",").map((cell, at) => [names[at] ?? "", Number(cell)])));

@@ -77,6 +77,7 @@ describe.each(SIZES)("on the way to the daemon at $name", (size) => {
     expect(gate.asked.filter((path) => /^\/(img|tile)\?/.test(path)), "tiles come by the websocket").toEqual([]);
     await watched.keeps("prefix-follow");
     await closes(watched);
+    await until(async () => (await service.admin()).sessions.length === 0, "the session has ended");
   });
 });
 

@@ -19,14 +19,16 @@ beforeAll(async () => {
 });
 
 const readout = (watched: Watched) => watched.page.locator(".readout");
-const linkTo = (ref: string, height: number, [x, y]: Point): string => `#frame=${ref}&at=${x - 0.5},${height - y + 0.5},${SCALE}`;
+const linkTo = (ref: string, height: number, [x, y]: Point, aside = 0): string => `#frame=${ref}&at=${x - 0.5 - aside / SCALE},${height - y + 0.5},${SCALE}`;
+let aside = 40; // CSS pixels from the centre, to and fro: two taps at one place would be a double one.
 
 /** Look at a FITS pixel of a frame from near, and point at it. */
 async function pointsAt(watched: Watched, ref: string, height: number, at: Point): Promise<void> {
-  await goesTo(watched, linkTo(ref, height, at));
+  aside = -aside;
+  await goesTo(watched, linkTo(ref, height, at, aside));
   await watched.shows(ref);
   const { left, top, width, height: tall } = await stageOf(watched);
-  const [x, y] = [left + width / 2, top + tall / 2];
+  const [x, y] = [left + width / 2 + aside, top + tall / 2];
   if (watched.size.touch) await watched.page.touchscreen.tap(x, y);
   else {
     await watched.page.mouse.move(x + 3, y + 3);

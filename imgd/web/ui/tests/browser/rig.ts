@@ -85,10 +85,10 @@ function python(...args: string[]): string {
 
 // ---- the daemon
 
-/** The daemon's: its own settings are asked for by flags alone. */
-function environment(): NodeJS.ProcessEnv {
+/** The daemon's: its own settings are asked for by flags alone, and its events are kept in `folder`. */
+function environment(folder: string): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("IMGD_"));
-  return { ...Object.fromEntries(kept), PYTHONPATH: PROJECT };
+  return { ...Object.fromEntries(kept), PYTHONPATH: PROJECT, STATE_DIRECTORY: folder };
 }
 
 /** A daemon that serves; `restart` starts another one at the same address. */
@@ -102,7 +102,7 @@ export class Service {
   async start(): Promise<this> {
     const port = this.url ? new URL(this.url).port : "0";
     const args = ["-c", "import sys; from imgd.cli import main; sys.exit(main())", "serve", ...this.roots, "--bind", `127.0.0.1:${port}`, ...this.flags];
-    const child = spawn(PYTHON, args, { cwd: this.folder, env: environment(), stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(PYTHON, args, { cwd: this.folder, env: environment(this.folder), stdio: ["ignore", "pipe", "pipe"] });
     this.process = child;
     child.stderr.on("data", (data: Buffer) => (this.log += data.toString()));
     let told = "";
@@ -112,6 +112,10 @@ export class Service {
     if (!this.url) throw new Error(`the daemon did not start: ${this.log}`);
     await until(async () => (await fetch(`${this.url}readyz`)).ok, "the daemon is ready", READY_LIMIT_MS);
     return this;
+  }
+
+  get isUp(): boolean {
+    return this.process !== null;
   }
 
   async end(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
@@ -175,7 +179,11 @@ export class Watched {
 
   /** Wait until a frame's picture is on screen, sharp. */
   async shows(ref: string, limitMs = 20_000): Promise<void> {
-    await this.page.locator(`[data-shown="${ref}"][data-complete="true"]`).first().waitFor({ timeout: limitMs });
+    const there = this.page.locator(`[data-shown="${ref}"][data-complete="true"]`).first();
+    await there.waitFor({ timeout: limitMs }).catch(async (error: unknown) => {
+      const panes = await this.page.locator(".pane").evaluateAll((all) => all.map((pane) => JSON.stringify((pane as HTMLElement).dataset)));
+      throw new Error(`${ref} is not shown: ${panes.join(" ")} ${this.page.url()} ${(await this.page.getByRole("alert").allInnerTexts()).join(" ")}`, { cause: error });
+    });
   }
 
   /** The colour of the picture at a place of the stage, CSS pixels from its upper left corner. */

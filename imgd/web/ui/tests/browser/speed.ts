@@ -98,10 +98,12 @@ async function pans(browser: Browser, asked: Asked): Promise<{ fps: number; wors
   const before = await tilesMade(asked.url);
   const began = performance.now();
   for (let drag = 0; performance.now() - began < asked.seconds * 1000; drag++) {
-    const [dx, dy] = [[-7, -3], [-7, 3], [7, 4], [-6, -6]][drag % 4]!;
-    await at.mouse.move(700, 400);
+    // In a widening spiral: always on to where nobody has been.
+    const side = Math.floor(Math.sqrt(4 * drag + 1) - 1) % 4;
+    const [dx, dy] = [[-12, 0], [0, -8], [12, 0], [0, 8]][side]!;
+    await at.mouse.move(700 - 20 * dx!, 400 - 20 * dy!);
     await at.mouse.down();
-    for (let step = 1; step <= 40; step++) await at.mouse.move(700 + dx! * step, 400 + dy! * step);
+    for (let step = -19; step <= 20; step++) await at.mouse.move(700 + dx! * step, 400 + dy! * step);
     await at.mouse.up();
   }
   const frames = (await at.evaluate(() => (window as unknown as { frames: number[] }).frames)).filter((_, index) => index > 0);

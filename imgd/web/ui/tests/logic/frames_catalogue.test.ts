@@ -153,10 +153,13 @@ describe("catalogue", () => {
     expect(urls.some((url) => url.searchParams.has("at"))).toBe(false);
   });
 
-  it("passes a folder's name on as it is", async () => {
+  it("passes the names of folders and frames on as they are", async () => {
     const catalogue = await made();
     catalogue.choose({ dir: "a/%FFx%20y" });
     expect(urls.at(-1)?.href).toContain("/prefix/catalogue?");
     expect(urls.at(-1)?.href).toContain("dir=a/%FFx%20y");
+    await vi.advanceTimersByTimeAsync(100);
+    void catalogue.place("a/%FF+.fits", new AbortController().signal);
+    expect(urls.at(-1)?.href).toContain("&at=a/%FF+.fits");
   });
 });
