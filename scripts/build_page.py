@@ -7,8 +7,10 @@ machine needs none. What npm fetches is named, with its hashes, in package-lock.
 import gzip
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -46,10 +48,20 @@ def build_page(root: Path, *, tests: bool = False) -> None:
     if (page / _STAMP).is_file() and (page / _STAMP).read_text() == made_from:
         return
     _fetch(ui, "build")
-    _run(ui, "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn")
-    for path in [path for path in page.rglob("*") if path.suffix in _PACKED]:
-        path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
-    (page / _STAMP).write_text(made_from)
+    # Beside the one that is there: a daemon that starts meanwhile finds a whole one.
+    made = Path(tempfile.mkdtemp(prefix=".page-", dir=page.parent))
+    try:
+        _run(ui, "node_modules/vite/bin/vite.js", "build", "--outDir", str(made), "--emptyOutDir", "--logLevel", "warn")
+        for path in [path for path in made.rglob("*") if path.suffix in _PACKED]:
+            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
+        (made / _STAMP).write_text(made_from)
+        made.chmod(0o755)
+        if page.exists():
+            page.rename(made / ".before")
+        made.rename(page)
+        shutil.rmtree(page / ".before", ignore_errors=True)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _fetch(ui: Path, purpose: Literal["build", "test"]) -> None:

@@ -15,9 +15,10 @@ from cgi_worker.wire.steps import Measure
 class PixelAnswer(msgspec.Struct, frozen=True):
     """The values of a box around one pixel, in data units.
 
-    value           of the pixel itself; null for NaN, infinite, blank and missing pixels, and `why` says which.
-                    Whole numbers beyond 2**53 are text.
-    bad             it is left out of every mean and histogram (a finite value that float32 cannot hold is, too).
+    value           of the pixel itself; null for NaN, infinite, blank and missing pixels. Whole numbers beyond 2**53
+                    are text.
+    bad             it is left out of every mean, histogram and picture (a finite value that float32 cannot hold is,
+                    too); `why` says what is wrong with it.
     x_first, y_first  the pixel that values[0][0] is of; rows follow with growing y. Null: bad, or outside the plane.
     """
 
@@ -69,12 +70,14 @@ def look(plane: Plane, question: Pixel) -> PixelAnswer:
 
 
 def _why(plane: Plane, question: Pixel, centre: Any) -> str | None:
-    """Say in a word why there is no value."""
+    """Say in words why a pixel is bad; None if it is good."""
     if centre is None:
         outside = question.x > plane.width or question.y > plane.height
         return "outside" if outside else "missing"
-    if plane.tell(centre[None])[0][0] is not None:
+    if plane.good(centre)[0]:
         return None
-    if plane.hdu.stored[0] != "f":
+    if plane.hdu.blank is not None and centre[0] == plane.hdu.blank:
         return "blank"
-    return "NaN" if math.isnan(float(centre[0])) else "infinite"
+    if math.isnan(centre[0]):
+        return "NaN"
+    return "infinite" if math.isinf(centre[0]) else "beyond single precision"

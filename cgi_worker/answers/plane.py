@@ -66,7 +66,9 @@ class Plane:
         """Tell rows of stored values in data units, exactly if these are whole; None for what is no number."""
         if not self.whole:
             values = self.scaled(stored)
-            known = np.isfinite(values) if self.hdu.blank is None else stored != self.hdu.blank
+            known = np.isfinite(values)
+            if self.hdu.blank is not None:
+                known &= stored != self.hdu.blank
             return [
                 [value if sound else None for value, sound in zip(line, marks, strict=True)]
                 for line, marks in zip(values.tolist(), known.tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""Figures: what is told of each channel's histogram. Takes blank pixels out of it."""
+"""Figures: what is told of each channel's histogram. Takes out of it what is bad: blank, or beyond float32."""
 
 import math
 from collections.abc import Iterator
@@ -23,6 +23,8 @@ def describe(bins: Bins, counted: Counted, grid: kernels.Grid, hdu: Hdu, *, miss
         histogram = counted.histogram[channel]
         if grid.kind <= kernels.I2 and grid.blanking and 0 <= grid.blank < kernels.BINS:
             histogram[grid.blank] = 0
+        if isinstance(laid, Linear) and not all_held(laid):
+            histogram[~(np.abs(_values(laid)) <= kernels.FLOAT32_MAX)] = 0
         told = np.empty(6, np.uint64)
         moments(histogram, told)
         good, bad = int(told[0]), _pixels(grid, channel, missing) - int(told[0])
@@ -57,8 +59,18 @@ def _full(laid: Linear, histogram: NDArray[np.uint64], grid: kernels.Grid, hdu: 
     """Count the good pixels that are full."""
     if hdu.saturate is None:
         return int(histogram[255 if grid.kind == kernels.U1 else kernels.BINS - 1])
-    values = laid.start + laid.step * np.arange(kernels.BINS)
-    return int(histogram[values >= hdu.saturate].sum())
+    return int(histogram[_values(laid) >= hdu.saturate].sum())
+
+
+def all_held(laid: Linear) -> bool:
+    """Tell whether float32 holds the values of all bins."""
+    return abs(laid.start) + abs(laid.step) * kernels.BINS <= kernels.FLOAT32_MAX
+
+
+def _values(laid: Linear) -> NDArray[np.float64]:
+    """Tell the value of each bin."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(laid.start + laid.step * np.arange(kernels.BINS), np.float64)
 
 
 def _of_values(laid: Linear, told: NDArray[np.uint64], bad: int, full: int) -> Channel:

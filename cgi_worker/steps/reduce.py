@@ -14,7 +14,7 @@ from cgi_worker.kernels import reduce as kernels
 from cgi_worker.kernels.bands import BAND_PX, Pass, bands, borrow, reduce_bands
 from cgi_worker.kernels.demosaic import demosaic
 from cgi_worker.steps.bins import Bins, adaptive_bins, linear_bins, sample, sample_of
-from cgi_worker.steps.figures import describe
+from cgi_worker.steps.figures import all_held, describe
 from cgi_worker.steps.levels import Channel, Linear, SplitLog
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.facts import Hdu
@@ -105,6 +105,8 @@ def reduce_rows(step: Reduce, rows: Rows, target: Target, *, threads: int) -> Re
         over, bins = _begin(step, source, grid)
         into = np.empty((1, 0, 0), np.float32) if plane is None else plane
         counted = reduce_bands(over, grid, _scaling(source.hdu, bins), into, threads=threads)
+        if grid.pooling and isinstance(bins[0], Linear) and not all_held(bins[0]):
+            _mark_beyond(into, channels=len(bins))
         if grid.pooling and step.cfa:
             _lend_colours(into[:3], grid)
         if target.histogram is not None:
@@ -226,6 +228,14 @@ def _begin(step: Reduce, source: _Source, grid: kernels.Grid) -> tuple[Pass, Bin
     else:
         values = sample(step, hdu, rows, source.there)
     return over, adaptive_bins(values, np.array(grid.sites).reshape(2, 2) if step.cfa else None)
+
+
+def _mark_beyond(plane: NDArray[np.float32], *, channels: int) -> None:
+    """Make blocks bad that float32 cannot hold: of narrow pixels the kernels write the highest number there is."""
+    beyond = np.abs(plane[:channels]) >= np.float32(kernels.FLOAT32_MAX)
+    plane[:channels][beyond] = np.nan
+    if len(plane) > channels:
+        plane[channels:][beyond] = 0
 
 
 def _lend_colours(plane: NDArray[np.float32], grid: kernels.Grid) -> None:

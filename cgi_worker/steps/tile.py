@@ -98,8 +98,8 @@ def _table(
     values = scale * np.arange(ENTRIES, dtype=np.float64) + (zero - 32768 * scale)
     if blank is not None:
         values[blank + 32768] = np.nan
-    with np.errstate(over="ignore"):
-        plane = np.clip(values, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32).reshape(256, 256)
+    values[~(np.abs(values) <= FLOAT32_MAX)] = np.nan
+    plane = values.astype(np.float32).reshape(256, 256)
     laid = Laid([plane], Lying(1, 256, 256))
     drawn = np.empty((256, 256, 3) if axes == 3 else (256, 256), np.uint8)
     draw(msgspec.structs.replace(tone, width_px=256, height_px=256), levels, laid, drawn)

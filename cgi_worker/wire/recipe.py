@@ -123,17 +123,21 @@ def reduced(making: Making, channel: Channel, step: Reduce, *, counted: bool) ->
 
 
 def histograms_of(making: Making, view: View, facts: Facts) -> tuple[int, ...]:
-    """Add the reductions of the whole planes that an overview needs as well; return their histograms."""
+    """Add the reductions of the whole planes that an overview needs as well; return the histogram of each plane.
+
+    A plane that is more than one of the colours is reduced once; its histogram is returned as often as it is shown.
+    """
     bare = View(view.frame)
     overview = msgspec.structs.replace(
         view, region=None, size=bare.size, exact=True, levels=bare.levels, levels_from="region", mid=None
     )
-    found = []
     recipe = picture_recipe(overview, facts, making.source)
+    found: dict[int, int] = {}
     for stage in recipe.stages:
         if isinstance(stage.step, Reduce):
-            found.append(1 + making.add(stage.step, (), *(recipe.buffers[at] for at in stage.outputs)))
-    return tuple(found)
+            found[stage.outputs[1]] = 1 + making.add(stage.step, (), *(recipe.buffers[at] for at in stage.outputs))
+    (toned,) = (stage for stage in recipe.stages if isinstance(stage.step, Tone))
+    return tuple(found[at] for at in toned.inputs[len(toned.inputs) // 2 :])
 
 
 def read(making: Making, channel: Channel) -> int:

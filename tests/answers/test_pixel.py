@@ -1,5 +1,6 @@
 """The pixel question: values exactly as astropy has them, and what is said where there is none."""
 
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from PIL import Image
 
-from cgi_worker.wire.question import Pixel
+from cgi_worker import alone
+from cgi_worker.wire.question import Histogram, Pixel, Shape, Stats
+from cgi_worker.wire.tiles import TileView
+from cgi_worker.wire.view import Cut, Region, Size, View
 from tests.answers.asking import ask, facts_of
 from tests.frames.make import BLOCK, card, cut, image_hdu, write, write_compressed, write_gzip
 from tests.frames.real import real_frames
@@ -44,7 +50,7 @@ def test_bad_pixels(tmp_path: Path) -> None:
     said = [ask(path, Pixel(frame="", x=x, y=1)) for x in (1, 2, 3, 4)]
     assert [one["value"] for one in said] == [None, None, 1e300, 2.0]
     assert [one["bad"] for one in said] == [True, True, True, False]
-    assert [one["why"] for one in said] == ["NaN", "infinite", None, None]
+    assert [one["why"] for one in said] == ["NaN", "infinite", "beyond single precision", None]
     path = write(tmp_path / "b", image_hdu(np.array([[5, -7]], "i2"), cards=[card("BLANK", -7)]))
     blank = ask(path, Pixel(frame="", x=2, y=1))
     assert (blank["value"], blank["bad"], blank["why"]) == (None, True, "blank")
@@ -52,6 +58,48 @@ def test_bad_pixels(tmp_path: Path) -> None:
     missing = ask(path, Pixel(frame="", x=2, y=4, box=5))
     assert (missing["value"], missing["bad"], missing["why"]) == (None, True, "missing")
     assert missing["values"] == [[None, 1, 1, 1, 1]] + [[None] * 5] * 4 if facts_of(path).hdus[0].rows == 2 else True
+
+
+FLOAT32_MAX = float(np.finfo("f4").max)
+SCALED = [card("BSCALE", 1e36), card("BZERO", 0.0)]
+FAR = [card("BSCALE", 1e306), card("BZERO", 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "cards", "said"),
+    [
+        (np.array([[1e200, -1e39, FLOAT32_MAX, 5.0, math.nan]]), [], ["beyond", "beyond", None, None, "NaN"]),
+        (np.full((1, 3), -1e200), [], ["beyond"] * 3),
+        (np.array([[1, 300, 400, -400, math.inf]], "f4"), SCALED, [None, None, "beyond", "beyond", "infinite"]),
+        (np.array([[1, 300, -400, -7]], "i4"), [*SCALED, card("BLANK", -7)], [None, None, "beyond", "blank"]),
+        (np.array([[1, 300, -400, -7]], "i2"), [*SCALED, card("BLANK", -7)], [None, None, "beyond", "blank"]),
+        (np.array([[1, 200]], "u1"), [card("BSCALE", 1e37)], [None, "beyond"]),
+        (np.array([[0, 1, 400, -7]], "i4"), [*FAR, card("BLANK", -7)], [None, "beyond", "beyond", "blank"]),
+        (np.array([[0, 1, 400, math.inf]], "f4"), FAR, [None, "beyond", "beyond", "infinite"]),
+    ],
+)  # fmt: skip
+def test_what_float32_cannot_hold_is_bad_for_every_question(
+    pixels: NDArray[Any], cards: list[bytes], said: list[str | None], tmp_path: Path
+) -> None:
+    path, width = write(tmp_path / "a", image_hdu(pixels, cards=cards)), pixels.shape[1]
+    words = {"beyond": "beyond single precision"}
+    told = [ask(path, Pixel(frame="", x=x + 1, y=1)) for x in range(width)]
+    assert [one["why"] for one in told] == [words.get(why or "", why) for why in said]
+    assert [one["bad"] for one in told] == [why is not None for why in said]
+    bad = width - said.count(None)
+    for question in (
+        Stats(frame=""), Histogram(frame=""), Stats(frame="", region=Region(0, 0, width, 1)),
+    ):  # fmt: skip
+        (channel,) = ask(path, question)["channels"]
+        assert (channel["count"], channel["bad"]) == (width - bad, bad)
+        assert channel.get("max") is None or channel["max"] <= FLOAT32_MAX
+    shape = ask(path, Shape(frame="", shape="rect", numbers=((width + 1) / 2, 1.0, float(width), 1.0)))
+    assert (shape["count"], shape["bad"]) == (width - bad, bad)
+    with path.open("rb") as file:
+        view = View("", size=Size(), bad=0xFF0000, levels=Cut(0.0, 1.0), format="png", rows="down")
+        for wanted in (view, TileView(view, 0, 0, 0)):
+            drawn = np.asarray(Image.open(io.BytesIO(alone.render(file.fileno(), wanted)[0])))[0]
+            assert [tuple(pixel) == (255, 0, 0) for pixel in drawn] == [why is not None for why in said]
 
 
 def test_saturated(tmp_path: Path) -> None:

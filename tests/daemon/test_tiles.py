@@ -123,6 +123,20 @@ async def test_a_version_that_is_known_costs_no_worker_and_never_lies(tmp_path: 
         assert (await daemon.get("/tiles/f/a.fits/3/0/0.jpg")).body == now.body
 
 
+async def test_a_plane_may_be_more_than_one_of_the_colours(tmp_path: Path) -> None:
+    first, second = (make.star_field(HEIGHT, WIDTH, seed=seed) for seed in (3, 9))
+    make.write(tmp_path / "a.fits", make.image_hdu(first), make.image_hdu(second, primary=False))
+    async with running_daemon(f"f={tmp_path}") as daemon:
+        for rgb in ("0:0,1:0,1:0", "1:0,1:0,0:0", "1:0,1:0,1:0"):
+            look = f"frame=f/a.fits&rgb={rgb}&format=png"
+            whole = pixels(await daemon.get(f"/img?{look}&size=max"))
+            assert np.array_equal(pixels(await daemon.get(f"/tile?{look}&level=0&x=1&y=1")), whole[256:512, 256:512])
+            assert pixels(await daemon.get(f"/tile?{look}&level=3&x=0&y=0")).shape == (88, 138, 3)
+            part = await daemon.get(f"/img?{look}&region=256,256,256,256&size=max&levels_from=plane&rows=down")
+            down = pixels(await daemon.get(f"/img?{look}&size=max&rows=down"))
+            assert np.array_equal(pixels(part), down[256:512, 256:512])
+
+
 async def test_many_tiles_at_once_are_all_right(tmp_path: Path) -> None:
     make.write(tmp_path / "a.fits", make.image_hdu(make.star_field(2000, 3000)))
     async with running_daemon(f"f={tmp_path}") as daemon:

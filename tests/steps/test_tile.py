@@ -14,7 +14,7 @@ from PIL import Image
 
 from cgi_worker import alone
 from cgi_worker.wire.tiles import TILE_PX, TileView
-from cgi_worker.wire.view import Cut, PerChannel, Quantiles, Region, Size, View, Zscale
+from cgi_worker.wire.view import Cut, PerChannel, Place, Quantiles, Region, Size, View, Zscale
 from tests.frames import make
 
 LOOK = View("f/x", levels=Cut(900.0, 2000.0), stretch="linear", format="png", rows="down")
@@ -33,6 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make.write(made / "float.fits", make.image_hdu(floats))
     make.write(made / "bayer.fits", make.image_hdu(pixels, cards=[make.card("BAYERPAT", "RGGB")]))
     make.write(made / "cube.fits", make.image_hdu(np.stack([pixels, pixels[::-1], pixels[:, ::-1]])))
+    shades = [np.minimum(pixels, 2000 - 300 * nth)[:, :: 1 - 2 * (nth % 2)] for nth in range(3)]
+    make.write(made / "shades.fits", make.image_hdu(np.stack(shades)))
     make.write_gzip(made / "packed.fits.gz", make.image_hdu(pixels))
     make.write_compressed(made / "tiled.fits", pixels, "RICE")
     return made
@@ -111,6 +113,22 @@ def test_channels_have_levels_of_their_own(folder: Path) -> None:
     tile = answer(folder / "cube.fits", TileView(view, 0, 0, 0))
     assert (tile[..., 0] == 255).all() and (tile[..., 2] == 0).all()
     assert len(np.unique(tile[..., 1])) > 100
+
+
+@pytest.mark.parametrize("planes", [(0, 0, 2), (0, 2, 0), (2, 0, 0), (1, 1, 1)])
+def test_a_plane_may_be_more_than_one_of_the_colours(folder: Path, planes: tuple[int, int, int]) -> None:
+    red, green, blue = (Place(0, plane) for plane in planes)
+    view = View("f/x", rgb=(red, green, blue), format="png", rows="down")
+    whole = answer(folder / "shades.fits", msgspec.structs.replace(view, size=Size()))
+    part = Region(256, 0, 300, 256)
+    shown = answer(folder / "shades.fits", msgspec.structs.replace(view, region=part, size=Size(), levels_from="plane"))
+    assert np.array_equal(shown, whole[:256, 256:556])
+    assert np.array_equal(answer(folder / "shades.fits", TileView(view, 0, 1, 0)), whole[:256, 256:512])
+    for level in (0, 3):
+        tile = answer(folder / "shades.fits", TileView(view, level, 0, 0))
+        for colour, plane in enumerate(planes):
+            alone = View("f/x", plane=plane, color="mono", format="png", rows="down")
+            assert np.array_equal(tile[..., colour], answer(folder / "shades.fits", TileView(alone, level, 0, 0)))
 
 
 def test_a_tile_of_rows_that_are_missing_is_bad(folder: Path, tmp_path: Path) -> None:

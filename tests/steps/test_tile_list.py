@@ -18,7 +18,7 @@ from cgi_worker.wire.recipe import parse_recipe
 from cgi_worker.wire.steps import Recipe, Stage
 from cgi_worker.wire.tile_lists import tile_list_recipe
 from cgi_worker.wire.tiles import TilePlace, TileView
-from cgi_worker.wire.view import Cut, View
+from cgi_worker.wire.view import Cut, Place, View
 from tests.frames import make
 from tests.steps.lending import Lending
 
@@ -31,6 +31,7 @@ VIEWS = [
     View("f/x", levels=Cut(900.0, 2000.0), stretch="linear", format="png", turn=90, flip="h"),
     View("f/x", color="mono", map="viridis", bad=0xFF0000, stretch="asinh"),
 ]
+TWICE = [(0, 0, 2), (2, 0, 0), (1, 1, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -104,18 +105,28 @@ def single(path: Path, view: View, place: TilePlace) -> tuple[bytes, Any]:
     return octets, msgspec.json.decode(facts)
 
 
+def check(path: Path, view: View) -> None:
+    made = Made(path, view, PLACES)
+    levels, *tiles = made.parts()
+    assert tiles == [single(path, view, place)[0] for place in PLACES]
+    assert msgspec.json.decode(levels) == single(path, view, PLACES[0])[1]
+    assert made.made.facts.encode() == levels
+    assert made.work.announced[-1] == made.made.used_bytes[0]
+    assert (made.room[made.work.announced[-1] :] == 0xA7).all()
+
+
 @pytest.mark.parametrize("name", ["plain.fits", "bayer.fits", "cube.fits", "packed.fits.gz", "tiled.fits"])
 @pytest.mark.parametrize("view", VIEWS, ids=["auto", "turned", "mapped"])
 def test_each_tile_of_a_list_is_what_it_is_alone_and_final_when_it_is_announced(
     folder: Path, name: str, view: View
 ) -> None:
-    made = Made(folder / name, view, PLACES)
-    levels, *tiles = made.parts()
-    assert tiles == [single(folder / name, view, place)[0] for place in PLACES]
-    assert msgspec.json.decode(levels) == single(folder / name, view, PLACES[0])[1]
-    assert made.made.facts.encode() == levels
-    assert made.work.announced[-1] == made.made.used_bytes[0]
-    assert (made.room[made.work.announced[-1] :] == 0xA7).all()
+    check(folder / name, view)
+
+
+@pytest.mark.parametrize("planes", TWICE)
+def test_a_plane_may_be_more_than_one_of_the_colours(folder: Path, planes: tuple[int, int, int]) -> None:
+    red, green, blue = (Place(0, plane) for plane in planes)
+    check(folder / "cube.fits", View("f/x", rgb=(red, green, blue)))
 
 
 def test_what_nobody_wants_takes_no_bytes_and_is_announced_as_nothing(folder: Path) -> None:

@@ -269,6 +269,21 @@ def test_chosen_planes_are_a_colour_picture_if_they_have_one_size() -> None:
     refused("plane", rgb=(Place(0), Place(0, 1), Place(2)))
 
 
+@pytest.mark.parametrize("planes", [(0, 0, 2), (0, 2, 0), (2, 0, 0), (1, 1, 1)])
+@pytest.mark.parametrize("part", [{}, {"region": Region(1, 2, 30, 40), "levels_from": "plane"}])
+def test_a_plane_that_is_chosen_twice_is_made_once_and_read_twice(
+    planes: tuple[int, int, int], part: dict[str, Any]
+) -> None:
+    recipe = recipe_of(rgb=tuple(Place(1, plane) for plane in planes), **part)
+    made = {at: stage.step for stage in recipe.stages if isinstance(stage.step, Reduce) for at in stage.outputs}
+    assert len({msgspec.json.encode(step) for step in made.values()}) == len(set(planes)) * (2 if part else 1)
+    (tone,) = (stage for stage in recipe.stages if isinstance(stage.step, Tone))
+    assert tuple(made[at].plane for at in tone.inputs) == planes * 2
+    counted = [recipe.buffers[at] for at in tone.inputs[3:]]
+    assert {buffer.shape for buffer in counted} == {(1, BINS)}
+    assert all(made[at].region == Region(0, 0, 200, 100) for at in tone.inputs[3:])
+
+
 def test_maxima_are_a_block_a_pixel() -> None:
     recipe = recipe_of(pool="max", size=Size(1000, 1000))
     assert (step(recipe, Reduce).factor, step(recipe, Tone).width_px) == (3, 1000)

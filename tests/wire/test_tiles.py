@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from cgi_worker.wire.facts import Facts, Hdu, Source
 from cgi_worker.wire.grammar import ViewError
-from cgi_worker.wire.steps import Halve, Read, Recipe, Reduce, Tile
+from cgi_worker.wire.steps import BINS, Halve, Read, Recipe, Reduce, Tile
 from cgi_worker.wire.tiles import KEPT_LEVEL_MIN, TILE_PX, TileView, tile_from_pairs, tile_recipe
-from cgi_worker.wire.view import Cut, Region, View
+from cgi_worker.wire.view import Cut, Place, Region, View
 
 FRAME = ("frame", "night/m31.fits")
 SOURCE = Source(1, 2, 3, 4)
@@ -108,6 +108,17 @@ def test_levels_are_those_of_the_whole_plane() -> None:
     coloured = recipe_of(0, (0, 0), facts=three)
     assert coloured.stages[-1].inputs == (1, 3, 5)
     assert [reduce.plane for reduce in steps(coloured, Tile)[0].reduce] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("planes", [(0, 0, 2), (2, 0, 0), (1, 1, 1)])
+@pytest.mark.parametrize("level", [0, KEPT_LEVEL_MIN])
+def test_a_plane_that_is_chosen_twice_has_its_histogram_twice(planes: tuple[int, int, int], level: int) -> None:
+    three = facts_of((3, 50, 60))
+    recipe = recipe_of(level, (0, 0), facts=three, rgb=tuple(Place(0, plane) for plane in planes))
+    made = {at: stage.step for stage in recipe.stages if isinstance(stage.step, Reduce) for at in stage.outputs}
+    inputs = recipe.stages[-1].inputs
+    assert tuple(made[at].plane for at in inputs) == planes * (2 if level else 1)
+    assert [recipe.buffers[at].shape for at in inputs[-3:]] == [(1, BINS)] * 3
 
 
 def test_tiles_differ_by_their_keys_and_by_nothing_else() -> None:

@@ -1,5 +1,6 @@
 // The list of frames: what to look for at the top, the rows, how many there are at the foot.
 import { useEffect, useRef } from "react";
+import { buttonOf, useFocusBack } from "../shell/focus";
 import { openFrame } from "../state/store";
 import { Folders } from "./folders";
 import { frames, useFrames } from "./frames";
@@ -22,6 +23,7 @@ function open(ref: string): void {
 export function FrameList() {
   const known = useFrames();
   const aside = useRef<HTMLElement>(null);
+  useFocusBack(aside, () => buttonOf("list"));
   useEffect(() => {
     // On a phone the list covers what had the focus.
     if (isPhone()) aside.current?.querySelector<HTMLElement>(".close")?.focus();

@@ -2,6 +2,7 @@
 import { useEffect, useId, useRef, useState } from "react";
 import type { Known, Order } from "./known";
 import { frames } from "./frames";
+import { isPhone } from "./phone";
 
 const REST_MS = 150; // The hand rests so long before it is looked for.
 
@@ -74,6 +75,7 @@ export function Search({ known }: { known: Known }) {
 
 function searchKey(event: React.KeyboardEvent<HTMLInputElement>, text: string, type: (typed: string, rest: number) => void): void {
   if (event.key === "Escape" && text) type("", 0);
+  else if (event.key === "Escape" && !isPhone()) event.currentTarget.blur(); // Back to the picture; what else is open stays.
   else if (event.key === "Enter") type(text, 0);
   else if (event.key === "ArrowDown") event.currentTarget.closest(".list")?.querySelector<HTMLElement>('.rows button[tabindex="0"]')?.focus();
   else return;

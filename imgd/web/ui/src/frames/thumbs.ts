@@ -2,18 +2,25 @@
 import { Refusal, address, refusalOf } from "../protocol/http";
 import { activePane, useStore } from "../state/store";
 import type { FrameRow } from "../state/types";
+import { mayPass, waitMs } from "./again";
 import { Gate } from "./gate";
 
 export const THUMB_SIDE_PX = 160;
 const FLIGHTS_MAX = 6;
 const KEPT_MAX = 300;
-const BUSY_MS = 15_000; // So often a daemon that has no time is asked again, at most.
 
 /** While the large picture is being made, it comes first. */
 const gate = new Gate(() => (activePane(useStore.getState()).run?.state === "running" ? 1 : FLIGHTS_MAX));
 useStore.subscribe(
   (state) => activePane(state).run?.state,
   () => gate.open(),
+);
+
+/** Who waits to ask again because the daemon did not answer: it is there again, they need not wait. */
+const unanswered = new Set<() => void>();
+useStore.subscribe(
+  ({ connection: { state } }) => state === "live" || state === "http",
+  (connected) => connected && [...unanswered].forEach((ask) => ask()),
 );
 
 const kept = new Map<string, string>(); // Addresses of blobs; the one not seen for longest first.
@@ -35,20 +42,30 @@ export function findThumb(row: FrameRow, tell: (thumb: Thumb) => void): () => vo
   const abort = new AbortController();
   let leave = (): void => {};
   let again: ReturnType<typeof setTimeout> | undefined;
+  let tries = 0;
   const show = (url: string): void => {
     shown.set(key, (shown.get(key) ?? 0) + 1);
     abort.signal.addEventListener("abort", () => hide(key));
     tell({ url, wrong: null });
+  };
+  const retry = (): void => {
+    unanswered.delete(retry);
+    clearTimeout(again);
+    leave = gate.enter(begin);
+  };
+  const failed = (error: unknown): void => {
+    const { status, retryAfterS } = error instanceof Refusal ? { status: error.trouble.status, retryAfterS: error.retryAfterS } : { status: 0, retryAfterS: 0 };
+    const wait = waitMs(status, retryAfterS, tries++);
+    if (wait !== null) again = setTimeout(retry, wait);
+    if (mayPass(status)) unanswered.add(retry);
+    if (!retryAfterS) tell({ url: null, wrong: error instanceof Refusal ? error.message : "The daemon does not answer" });
   };
   const begin = (): void => {
     fetchThumb(row, abort.signal)
       .then((url) => keep(key, url))
       .then((url) => abort.signal.aborted || show(url))
       .catch((error: unknown) => {
-        if (abort.signal.aborted) return;
-        const wait = error instanceof Refusal ? error.retryAfterS * 1000 : 0;
-        if (wait) again = setTimeout(() => (leave = gate.enter(begin)), Math.min(wait, BUSY_MS));
-        else tell({ url: null, wrong: error instanceof Refusal ? error.message : "The daemon does not answer" });
+        if (!abort.signal.aborted) failed(error);
       })
       .finally(() => leave());
   };
@@ -59,6 +76,7 @@ export function findThumb(row: FrameRow, tell: (thumb: Thumb) => void): () => vo
   return () => {
     abort.abort();
     clearTimeout(again);
+    unanswered.delete(retry);
     leave();
   };
 }

@@ -1,13 +1,11 @@
 // Several panes: added, removed, ordered, shown side by side or one after the other.
+import { carry, channelsOf, fitting, ownOf, sharedOf } from "../state/look";
 import { changedLook, newPane, say, useStore, type State } from "../state/store";
-import type { Layout, Look, Pane } from "../state/types";
+import type { Layout, Pane } from "../state/types";
 import { AUTO_LEVELS, asCut } from "./levels";
 
 export const SIDE_MAX = 4;
 export const BLINK_MAX = 8;
-
-/** What belongs to one file, and is not carried to another pane. */
-const OF_ONE_FILE = ["hdu", "plane", "rgb"];
 
 const get = useStore.getState;
 const set = useStore.setState;
@@ -33,7 +31,7 @@ export function addPane(ref: string): void {
   const layout = state.layout === "one" ? "side" : state.layout;
   if (state.panes.length >= roomFor(layout)) return say(`Not more than ${roomFor(layout)} frames ${layout === "side" ? "side by side" : "to blink"}`);
   const active = activeOf(state);
-  const look = state.linkLooks && active ? sharedLook(active.look) : {};
+  const look = state.linkLooks && active ? carry(sharedOf(active.look)) : {};
   set({ panes: [...state.panes, { ...newPane(newId(state.panes)), ref, look }], layout });
 }
 
@@ -62,38 +60,36 @@ export function setLayout(layout: Layout): void {
   const state = get();
   const active = activeOf(state);
   if (!active) return;
-  if (layout === "one") return set({ layout, panes: [active], active: active.id });
+  if (layout === "one") {
+    if (state.panes.length > 2) say(`The ${state.panes.length - 1} other frames are closed`);
+    return set({ layout, panes: [active], active: active.id });
+  }
   const panes = state.panes.length > 1 ? state.panes : withNeighbour(state, active);
   if (panes.length < 2) {
     set({ panel: "compare" });
     return say("Choose a frame to compare with");
   }
   const first = panes.slice(0, roomFor(layout));
-  const fitting = first.includes(active) ? first : [...first.slice(0, -1), active];
-  set({ layout, panes: fitting, active: active.id });
+  const kept = first.includes(active) ? first : [...first.slice(0, -1), active];
+  if (kept.length < panes.length) say(`${kept.length} of ${panes.length} frames fit side by side; the others are closed`);
+  set({ layout, panes: kept, active: active.id });
 }
 
 function withNeighbour({ neighbours, linkLooks, panes }: State, active: Pane): readonly Pane[] {
   const near = neighbours.next ?? neighbours.previous;
   if (!near || (active.ref === null && !active.following)) return panes;
-  return [active, { ...newPane(newId(panes)), ref: near.ref, look: linkLooks ? sharedLook(active.look) : {} }];
-}
-
-function sharedLook(look: Look): Look {
-  return Object.fromEntries(Object.entries(look).filter(([name]) => !OF_ONE_FILE.includes(name)));
+  return [active, { ...newPane(newId(panes)), ref: near.ref, look: linkLooks ? carry(sharedOf(active.look)) : {} }];
 }
 
 /** Whether panes are changed together; from then on they look as the active one does. */
 export function setLinked(linkLooks: boolean): void {
   set((state) => {
-    const look = sharedLook(activeOf(state)?.look ?? {});
+    const active = activeOf(state);
+    const shared = sharedOf(active?.look ?? {});
     if (!linkLooks) return { linkLooks };
-    return { linkLooks, panes: state.panes.map((pane) => ({ ...pane, look: { ...own(pane.look), ...look } })) };
+    const linked = (pane: Pane): Pane => ({ ...pane, look: carry({ ...ownOf(pane.look), ...fitting(shared, channelsOf(pane)) }) });
+    return { linkLooks, panes: state.panes.map((pane) => (pane === active ? pane : linked(pane))) };
   });
-}
-
-function own(look: Look): Look {
-  return Object.fromEntries(Object.entries(look).filter(([name]) => OF_ONE_FILE.includes(name)));
 }
 
 /** Show all panes with the levels that the active one is shown with, in data units; null: each finds its own. */

@@ -5,8 +5,8 @@ import { say, useStore } from "../state/store";
 import { tellAllFolders, tellFolder } from "./arrivals";
 import { startBlink } from "./blink";
 import { shownName } from "../frames/names";
-import { runnerOf } from "../picture/pictures";
-import { startPauses } from "./pauses";
+import { pictureOf, runnerOf } from "../picture/pictures";
+import { startPauses, tellPauses } from "./pauses";
 import { Refresher } from "./refresh";
 
 export function startLive(link: Link): void {
@@ -16,6 +16,7 @@ export function startLive(link: Link): void {
       heardFrame(event);
       tellFolder(event);
       tellPanes(event, refresher);
+      tellPauses(event, (pane) => pictureOf(pane)?.follows ?? false);
     },
     () => {
       missedFrames();

@@ -1,6 +1,9 @@
 // Boxes of pixel values around the cursor that were fetched already: the newest used are kept.
 import type { PixelAnswer, Told } from "./answers";
 
+/** The largest number of single precision, which pixels are reckoned in: what is beyond is bad. */
+const SINGLE_MAX = 3.4028234663852886e38;
+
 export const BOX = 63; // The largest that the daemon answers with.
 const EDGE = 10; // A cursor nearer to a box's border than this has the next one fetched.
 
@@ -51,7 +54,8 @@ export class Boxes {
     const box = this.around(plane, x, y);
     if (!box) return undefined;
     const value = box.values[y - box.y_first]?.[x - box.x_first] ?? null;
-    return { value, bad: value === null, why: null, saturated: null };
+    const beyond = value !== null && Math.abs(Number(value)) > SINGLE_MAX;
+    return { value, bad: value === null || beyond, why: beyond ? "beyond single precision" : null, saturated: null };
   }
 
   /** Around which pixel to ask next for a cursor there; null: all that it needs is here. */

@@ -2,6 +2,7 @@
 import { useEffect } from "react";
 import { useStore } from "../state/store";
 import type { Overlays, Shown, Tool } from "../state/types";
+import { ChannelPart } from "./channel_part";
 import { useActiveShown } from "./place";
 import { PlanePart } from "./plane_part";
 import { setMarks } from "./marks";
@@ -25,6 +26,7 @@ export function MeasurePanel() {
   return (
     <div className="measure">
       <ToolRow />
+      <ChannelPart shown={shown} words="Measure the plane" />
       <Cuts shown={shown} />
       <ShapePart shown={shown} />
       <StarsPart shown={shown} />

@@ -3,6 +3,7 @@ import { useEffect, useRef } from "react";
 import UPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { useStore } from "../state/store";
+import { axisFigure } from "./words";
 
 export interface PlotProps {
   label: string;
@@ -51,7 +52,7 @@ function optionsOf(element: HTMLElement, onPoint: (index: number | null) => void
     legend: { show: false },
     cursor: { y: false, points: { size: 7 }, drag: { x: true, y: false } },
     scales: { x: { time: false } },
-    axes: [{ ...axis, size: 24 }, { ...axis, size: 52 }],
+    axes: [{ ...axis, size: 24 }, { ...axis, size: 52, values: (_, splits) => splits.map(axisFigure) }],
     series: [{}, { stroke: colour("plot"), width: 1.3, spanGaps: false, points: { show: false } }],
     hooks: { setCursor: [(made) => onPoint(made.cursor.idx ?? null)] },
   };

@@ -8,7 +8,7 @@ import { useLatestBy } from "./asking";
 import { centreOn, setMarks } from "./marks";
 import { useSky } from "./place";
 import { celestialNames } from "./place_words";
-import { skyAddress } from "./subject";
+import { planesOf, skyAddress } from "./subject";
 import { readPosition } from "./words";
 
 export function SearchPart({ shown }: { shown: Shown }) {
@@ -17,6 +17,7 @@ export function SearchPart({ shown }: { shown: Shown }) {
   return (
     <>
       {sky?.kind === "celestial" && <Search shown={shown} system={sky.system} />}
+      {sky?.kind === "celestial" && severalHdus(shown) && <p className="quiet">Sky positions are those of the red plane.</p>}
       {sky?.notes.map((note) => (
         <p key={note} className="quiet">
           Sky positions: {note}
@@ -25,6 +26,11 @@ export function SearchPart({ shown }: { shown: Shown }) {
       <AskedWords asked={asked} what="Reading the sky positions" />
     </>
   );
+}
+
+/** Whether a picture is composed of images that each have a header of their own. */
+function severalHdus(shown: Shown): boolean {
+  return new Set(planesOf(shown).map(({ plane }) => plane.hdu)).size > 1;
 }
 
 function Search({ shown, system }: { shown: Shown; system: string }) {

@@ -1,11 +1,14 @@
 // The part of the panel about the shape that is drawn: the profile of a line, statistics of a rectangle or circle.
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { placeShape, setMarks } from "./marks";
+import { useFocusBack } from "../shell/focus";
 import { useStore } from "../state/store";
 import type { Shape, Shown } from "../state/types";
 import type { ProfileAnswer, ShapeAnswer } from "./answers";
+import { NumberField } from "../stretch/number_field";
 import { AskedWords, Figures, figuresText } from "./asked_words";
 import { useLatest, useVersion } from "./asking";
+import { OfPlane } from "./channel_part";
 import { copied } from "./copy";
 import { download, profileCsv } from "./csv";
 import { shapeNumbers, shapeWords } from "./handles";
@@ -33,9 +36,23 @@ export function ShapePart({ shown }: { shown: Shown }) {
 const NAMES = { line: "line", rect: "rectangle", circle: "circle" };
 const WIDTH_MAX = 255;
 
+/** The width of a profile that is meant by a number: whole, and one that there may be. */
+export function widthOf(typed: number): number {
+  return Math.max(1, Math.min(WIDTH_MAX, Math.round(typed) || 1));
+}
+
+/** When the shape goes, the focus goes back to the tools. */
+function useLeaving() {
+  const whole = useRef<HTMLElement>(null);
+  useFocusBack(whole, () => document.querySelector<HTMLElement>('.measure .tools [aria-pressed="true"]'));
+  return whole;
+}
+
 function LinePart({ shape, shown }: { shape: Shape; shown: Shown }) {
   const [width, setWidth] = useState(1);
-  const url = ask("profile", mainPlane(shown), { line: shapeNumbers(shape), width });
+  const channel = useStore((state) => state.channel);
+  const whole = useLeaving();
+  const url = ask("profile", mainPlane(shown, channel), { line: shapeNumbers(shape), width });
   const asked = useLatest<ProfileAnswer>(url, useVersion(shown));
   const { answer } = asked;
   const point = (index: number | null) => {
@@ -43,13 +60,10 @@ function LinePart({ shape, shown }: { shape: Shape; shown: Shown }) {
     setMarks({ probe: x === undefined || y === undefined ? null : { x, y } });
   };
   return (
-    <section aria-label="Profile">
+    <section aria-label="Profile" ref={whole}>
       <div className="head">
-        <h2>Profile</h2>
-        <label className="row width">
-          Width
-          <input type="number" min={1} max={WIDTH_MAX} value={width} onChange={(event) => setWidth(Math.max(1, Math.min(WIDTH_MAX, Math.round(Number(event.target.value)) || 1)))} />
-        </label>
+        <h2>Profile <OfPlane shown={shown} /></h2>
+        <NumberField label="Width" value={String(width)} step={1} onChange={(typed) => setWidth(widthOf(typed))} />
         <button type="button" className="plain" disabled={!answer} onClick={() => answer && download("profile.csv", profileCsv(answer))}>
           CSV
         </button>
@@ -77,13 +91,15 @@ function PointWords({ answer, shape }: { answer: ProfileAnswer; shape: Shape }) 
 }
 
 function AreaPart({ shape, shown }: { shape: Shape; shown: Shown }) {
-  const url = ask("region", mainPlane(shown), { shape: shape.kind, numbers: shapeNumbers(shape) });
+  const channel = useStore((state) => state.channel);
+  const whole = useLeaving();
+  const url = ask("region", mainPlane(shown, channel), { shape: shape.kind, numbers: shapeNumbers(shape) });
   const asked = useLatest<ShapeAnswer>(url, useVersion(shown));
   const rows = asked.answer ? areaRows(asked.answer) : [];
   return (
-    <section aria-label="Statistics of the shape">
+    <section aria-label="Statistics of the shape" ref={whole}>
       <div className="head">
-        <h2>{shape.kind === "circle" ? "Circle" : "Rectangle"}</h2>
+        <h2>{shape.kind === "circle" ? "Circle" : "Rectangle"} <OfPlane shown={shown} /></h2>
         <button type="button" className="plain" disabled={!asked.answer} onClick={() => void copied(figuresText(rows))}>
           Copy
         </button>

@@ -1,4 +1,5 @@
 // The stars of what is shown: asked once for the overlay and the panel together.
+import { useStore } from "../state/store";
 import type { Shown } from "../state/types";
 import type { StarsAnswer } from "./answers";
 import { useShared, useVersion, type Answered } from "./asking";
@@ -9,7 +10,8 @@ const LISTED = 2000;
 
 /** Not asked where they are not wanted. */
 export function useStars(shown: Shown | null, wanted: boolean): Answered<StarsAnswer> {
-  const url = shown && wanted ? ask("stars", mainPlane(shown), { count: LISTED }) : null;
+  const channel = useStore((state) => state.channel);
+  const url = shown && wanted ? ask("stars", mainPlane(shown, channel), { count: LISTED }) : null;
   return useShared<StarsAnswer>(url, useVersion(shown));
 }
 

@@ -5,6 +5,7 @@ import { useStore } from "../state/store";
 import type { Shown } from "../state/types";
 import type { Star, StarsAnswer } from "./answers";
 import { AskedWords, Figures, figuresText } from "./asked_words";
+import { OfPlane } from "./channel_part";
 import { copied } from "./copy";
 import { download, starsCsv } from "./csv";
 import { centreOn, setMarks } from "./marks";
@@ -30,7 +31,7 @@ export function StarsPart({ shown }: { shown: Shown }) {
   return (
     <section aria-label="Stars">
       <div className="head">
-        <h2>Stars</h2>
+        <h2>Stars <OfPlane shown={shown} /></h2>
         {answer && (
           <>
             <button type="button" className="plain" onClick={() => void copied(figuresText(rows))}>

@@ -9,13 +9,32 @@ export interface PlaneName {
   plane?: string;
 }
 
-/** The plane that is measured; of a picture made of three, the first (red) one. */
-export function mainPlane(shown: Shown): PlaneName {
-  return planesOf(shown)[0]?.plane ?? { frame: shown.ref, ...planeOf(shown.look) };
+type Pictured = Pick<Shown, "ref" | "look" | "facts">;
+
+/** The plane that is measured; of a picture made of three, that of the channel: 0 is red. */
+export function mainPlane(shown: Pictured, channel = 0): PlaneName {
+  const planes = planesOf(shown);
+  return (planes[channel] ?? planes[0])?.plane ?? { frame: shown.ref, ...planeOf(shown.look) };
+}
+
+export const COLOURS = ["red", "green", "blue"] as const;
+
+/** The colour that a channel of a picture made of three planes is seen in; "" of a picture of one plane. */
+export function colourOf(shown: Pictured, channel: number): string {
+  return planesOf(shown).length > 1 ? (COLOURS[channel] ?? COLOURS[0]) : "";
+}
+
+/** Which plane of the file that is, for people: "the red plane (HDU 1, plane 0)"; "" of a picture of one plane. */
+export function planeWords(shown: Pictured, channel: number): string {
+  const colour = colourOf(shown, channel);
+  if (!colour) return "";
+  const { hdu, plane } = mainPlane(shown, channel);
+  const where = [hdu !== undefined && `HDU ${hdu}`, plane !== undefined && `plane ${plane}`].filter(Boolean).join(", ");
+  return `the ${colour} plane${where && ` (${where})`}`;
 }
 
 /** The planes that a picture shows: one, or red, green and blue. */
-export function planesOf(shown: Shown): { plane: PlaneName; letter: string }[] {
+export function planesOf(shown: Pictured): { plane: PlaneName; letter: string }[] {
   const { look, ref } = shown;
   const letters = ["R", "G", "B"];
   if (look.rgb) {

@@ -69,3 +69,12 @@ function readAngle(text: string, hours: boolean): number | null {
   const inHours = mark.toLowerCase() === "h" || (mark === ":" && hours);
   return (sign === "-" ? -1 : 1) * size * (inHours ? 15 : 1);
 }
+
+const AXIS = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 6 });
+
+/** A number beside an axis: short, also where it is very small or large. */
+export function axisFigure(value: number | null): string {
+  if (value === null) return "";
+  const size = Math.abs(value);
+  return size !== 0 && (size < 1e-4 || size >= 1e7) ? Number(value.toPrecision(3)).toExponential() : AXIS.format(value);
+}

@@ -63,6 +63,11 @@ export function seen(camera: Camera, stage: Size, plane: Size): { x0: number; y0
   return x1 > x0 && y1 > y0 ? { x0, y0, x1, y1 } : null;
 }
 
+/** Whether nothing of the plane is on the stage. */
+export function isBeside(camera: Camera, stage: Size, plane: Size): boolean {
+  return !camera.fitted && stage.width > 0 && seen(camera, stage, plane) === null;
+}
+
 function gridAt(level: number, part: { x0: number; y0: number; x1: number; y1: number }): Grid {
   const side = TILE_PX * 2 ** level;
   const slack = 1e-6; // What is seen of a tile by a rounding error is not seen.

@@ -101,7 +101,7 @@ function usePointer(id: number, host: React.RefObject<HTMLDivElement | null>, gr
       requestAnimationFrame(letGo); // On a touch screen it stays where the last tap was, whatever is moved.
     };
     const out = (event: PointerEvent): void => {
-      if (event.pointerType === "mouse") pointNowhere();
+      if (event.pointerType === "mouse") requestAnimationFrame(letGo); // What was told last can be copied by a button.
     };
     const wheel = (event: WheelEvent): void => {
       const target = event.target as Element;

@@ -1,25 +1,22 @@
 // The picture of one pane: what the store asks for goes to its runner, what the runner tells goes to the store, and
 // its tiles onto the screen.
 import { decode } from "./decode";
-import { activePane, changePane, moveCamera, newPane, paneOf, useStore } from "../state/store";
-import { resolved } from "./geometry";
+import { insteadOf } from "../state/look";
+import { changePane, newPane, paneOf, useStore } from "../state/store";
 import { aim } from "./aim";
 import { borrowed } from "./borrowed";
-import { gridFor, placesOf } from "./levels";
+import { placesOf, type Grid } from "./levels";
+import { bringBack, cameraFor, gridOf, isActive, resized } from "./outlook";
 import { allReady, wholeTile } from "./painter";
-import { pointAnew } from "./pointer";
 import { beginRun, endRun, withStep } from "./runs";
 import { Screen } from "./screen";
-import { fitted } from "./steering";
-import { arrived, begun, dropped, due, NOTHING, patience, swapped } from "./swap";
+import { driveFolder, subjectName, subjectOf } from "./subject";
+import { arrived, begun, dropped, due, NOTHING, patience, swapped, type Swap } from "./swap";
 import { decodedMax, TileStore } from "./tiles";
-import { beginTurn, sameName, sameSize, shownOf, takeFacts } from "./turn";
+import { beginTurn, sameName, sameSize, shownOf, takeFacts, type Turn } from "./turn";
 import { Wishes } from "./wishes";
-import type { Grid } from "./levels";
-import type { Swap } from "./swap";
-import type { Turn } from "./turn";
-import type { Link, Runner, RunnerEvents, Subject } from "../protocol/link";
-import type { Camera, Facts, Geometry, Look, Pane, RunState, Trouble } from "../state/types";
+import type { Link, Runner, RunnerEvents } from "../protocol/link";
+import type { Facts, Look, Pane, RunState, Trouble } from "../state/types";
 
 const IDLE_MS = 300; // After that tiles around what is seen are asked for.
 const NEWS_MS = 60; // Steps are put into the store together.
@@ -54,9 +51,9 @@ export class Picture {
   /** The pane as the store has it: ask for what is new about it. */
   take(pane: Pane): void {
     if (this.#shown && !pane.shown) changePane(this.id, { shown: shownOf(this.#shown) }); // The address line was read again.
-    const subject: Subject | null = pane.following ? { follow: pane.following.dir } : pane.ref !== null ? { frame: pane.ref } : null;
+    const subject = subjectOf(pane, this.#asked?.subject ?? null);
     if (!subject) return this.#asked ? this.end() : undefined;
-    const name = JSON.stringify(subject);
+    const name = subjectName(subject);
     const another = name !== this.#asked?.subject;
     if (!another && (pane.look === this.#asked?.look || JSON.stringify(pane.look) === JSON.stringify(this.#asked?.look))) return;
     this.#asked = { subject: name, look: pane.look };
@@ -87,7 +84,21 @@ export class Picture {
 
   /** The runner, for those who play, pause and read its console. */
   get runner(): Runner | null {
-    return this.#runner && borrowed(this.#runner, { retry: () => this.retry(), close: () => this.end() });
+    const runner = this.#runner;
+    return runner && borrowed(runner, {
+      retry: () => this.retry(), close: () => this.end(), pause: () => this.#drive(runner, "pause"), step: () => this.#drive(runner, "step"),
+    });
+  }
+
+  /** Whether the daemon tells what comes in the pane's folder. */
+  get follows(): boolean {
+    return this.#asked?.subject.startsWith('{"follow"') ?? false;
+  }
+
+  #drive(runner: Runner, how: "pause" | "step"): void {
+    const pane = paneOf(useStore.getState(), this.id);
+    if (!pane || !driveFolder(runner, how, pane, this.#asked?.subject ?? null) || !pane.following) return;
+    this.#asked = { subject: subjectName({ follow: pane.following.dir }), look: pane.look };
   }
 
   /** All of the plane that is shown, small; for the minimap. */
@@ -121,7 +132,7 @@ export class Picture {
     if (!this.#runner || !seen || !stage.width || !stage.height) return;
     clearTimeout(this.#idle);
     const geometry = (this.#newest ?? this.#shown)?.geometry ?? null;
-    const camera = this.#cameraFor(geometry, aim());
+    const camera = cameraFor(this.#shown?.geometry ?? null, geometry, aim());
     this.#wishes.ask({ runner: this.#runner, geometry, camera, stage, dpr: devicePixelRatio }, ring);
   }
 
@@ -140,7 +151,7 @@ export class Picture {
   /** All is there: after a while what lies around it, as somebody will move there. */
   #rest(turn: Turn): void {
     clearTimeout(this.#idle);
-    if (this.#cameraFor(turn.geometry, null).fitted) return;
+    if (cameraFor(this.#shown?.geometry ?? null, turn.geometry).fitted) return;
     this.#idle = setTimeout(() => this.#newest === turn && !document.hidden && this.request(true), IDLE_MS);
   }
 
@@ -193,14 +204,16 @@ export class Picture {
   #facts(turn: Turn, facts: Facts): void {
     if (takeFacts(turn, facts, this.link.rows())) this.#restate(turn);
     if (this.#shown && !sameSize(this.#shown.geometry, turn.geometry)) this.#wishes.resized();
-    if (turn === this.#newest) this.request();
+    if (turn === this.#newest) {
+      bringBack(this.id, turn.geometry, !this.#shown);
+      this.request();
+    }
     this.#consider();
   }
 
   #completed(turn: Turn, notes: string[]): void {
     const noted = JSON.stringify(notes) !== JSON.stringify(turn.notes);
-    turn.notes = notes;
-    turn.ended = true;
+    Object.assign(turn, { notes, ended: true });
     this.#run(turn, (run) => endRun(run, "completed", performance.now()));
     if (noted) this.#restate(turn);
     this.#consider();
@@ -220,6 +233,9 @@ export class Picture {
   }
 
   #wrong(trouble: Trouble): void {
+    const pane = paneOf(useStore.getState(), this.id);
+    const instead = pane && trouble.status === 400 && insteadOf(pane);
+    if (instead) return changePane(this.id, { look: instead });
     this.#waiting = false;
     this.#failing = true;
     changePane(this.id, { trouble });
@@ -249,7 +265,8 @@ export class Picture {
     const turn = this.#newest;
     if (!turn || this.#swap.next !== turn.picture) return this.screen.schedule();
     const [now, grid] = [performance.now(), this.#grid(turn)];
-    const some = grid !== null && this.tiles.some(turn.picture);
+    const none = !grid && turn.geometry !== null && turn.ended; // Nothing of it is on the stage.
+    const some = none || (grid !== null && this.tiles.some(turn.picture));
     if (some) this.#swap = arrived(this.#swap, now);
     const all = grid !== null && allReady(this.tiles, turn.picture, grid);
     if (due(this.#swap, { some, all, ended: turn.ended }, now)) return this.#show(turn);
@@ -262,16 +279,9 @@ export class Picture {
     this.#swap = swapped(this.#swap);
     this.#shown = turn;
     changePane(this.id, { shown: shownOf(turn) });
-    if (before && !sameSize(before.geometry, turn.geometry)) this.#resized();
+    if (before && !sameSize(before.geometry, turn.geometry)) resized(this.id);
+    if (isActive(this.id) && turn === this.#newest && !this.#waiting) useStore.setState({ placed: false });
     this.screen.paint();
-  }
-
-  /** Another plane is on screen: it is fitted, and another place of it is under the pointer. */
-  #resized(): void {
-    const state = useStore.getState();
-    if (activePane(state).id !== this.id) return;
-    if (!state.camera.fitted) moveCamera(fitted(state.camera));
-    pointAnew();
   }
 
   /** More is known of what is on screen. */
@@ -284,16 +294,7 @@ export class Picture {
     return !this.#waiting && !this.#failing && this.#swap.next === null && this.#newest?.picture === this.#shown?.picture;
   }
 
-  /** The camera by which a picture of this geometry will be seen: another size than before is fitted. */
-  #cameraFor(geometry: Geometry | null, aimed: Camera | null): Camera {
-    const { camera } = useStore.getState();
-    const before = this.#shown?.geometry;
-    return before && geometry && !sameSize(before, geometry) ? fitted(camera) : (aimed ?? camera);
-  }
-
   #grid({ geometry }: Turn): Grid | null {
-    const { stage } = useStore.getState();
-    if (!geometry || !stage.width) return null;
-    return gridFor(resolved(this.#cameraFor(geometry, null), geometry, stage), stage, devicePixelRatio, geometry);
+    return gridOf(this.#shown?.geometry ?? null, geometry);
   }
 }

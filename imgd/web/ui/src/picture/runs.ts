@@ -36,6 +36,7 @@ export function wordsOf(step: string): string {
 
 /** The step that a run is at. */
 export function nowAt(run: RunState | null): string {
+  if (run?.state === "completed") return "Making the picture";
   const step = run?.steps.findLast((each) => each.state !== "end");
   return step ? wordsOf(step.step) : "Waiting for the daemon";
 }

@@ -3,15 +3,19 @@ import { nextBlink, setLayout, toggleBlink } from "../live/compare";
 import { drive } from "../live/follow";
 import { activePane, changeLook, say, useStore } from "../state/store";
 import type { Layout, Overlays, Panel, Tool } from "../state/types";
-import { STRETCHES } from "../stretch/curve";
+import { STRETCHES, stretchName } from "../stretch/curve";
 import { askLevels, resetOf } from "../stretch/levels";
+import { focusPanel, panelOpens } from "./focus";
 import { toggleFullScreen } from "./full_screen";
 
 const get = useStore.getState;
 const set = useStore.setState;
 
 export function togglePanel(panel: Panel): void {
-  set((state) => ({ panel: state.panel === panel ? null : panel }));
+  if (get().panel === panel) return set({ panel: null });
+  panelOpens();
+  set({ panel });
+  focusPanel();
 }
 
 export function toggleOverlay(name: keyof Overlays): void {
@@ -53,7 +57,7 @@ export function nextStretch(now: string | undefined): string {
 export function cycleStretch(): void {
   const stretch = nextStretch(activePane(get()).look.stretch);
   changeLook({ stretch });
-  say(`Stretch: ${stretch}`);
+  say(`Stretch: ${stretchName(stretch)}`);
 }
 
 /** Have black and white found by one of the daemon's ways; what was set by hand goes. */

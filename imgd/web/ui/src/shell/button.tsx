@@ -16,6 +16,7 @@ export function KeyButton({ name, icon, pressed, disabled, words, className }: P
   return (
     <button
       type="button"
+      data-key={name}
       className={`key-button ${className ?? ""}`}
       aria-label={KEYS[name].words}
       aria-pressed={pressed}

@@ -3,6 +3,7 @@ import { frames, useFrames } from "../frames/frames";
 import { headerWords } from "../frames/words";
 import { activePane, changeLook, useStore } from "../state/store";
 import type { Hdu, Look, Shown } from "../state/types";
+import { NumberField } from "../stretch/number_field";
 import { partsOf } from "./names";
 
 export function FrameName() {
@@ -71,10 +72,9 @@ function PlaneNumber({ planes, look }: { planes: number; look: Look }) {
   const plane = Number(look.plane ?? 0);
   const go = (to: number): void => changeLook({ plane: String(Math.min(planes - 1, Math.max(0, Math.round(to) || 0))) });
   return (
-    <label className="choice numbers" title="Plane of the cube, from 0">
-      <span>Plane</span>
-      <input type="number" min={0} max={planes - 1} value={plane} onChange={({ target }) => go(Number(target.value))} />
+    <div className="choice numbers" title="Plane of the cube, from 0">
+      <NumberField label="Plane" value={String(plane)} step={1} onChange={go} />
       <span className="quiet">of {planes}</span>
-    </label>
+    </div>
   );
 }

@@ -1,8 +1,9 @@
 // The panel: one of several at a time, chosen by tabs.
-import { useEffect, type ComponentType } from "react";
+import { useEffect, useRef, type ComponentType } from "react";
 import { useStore } from "../state/store";
 import type { Panel } from "../state/types";
 import { Boundary } from "./boundary";
+import { afterPanel, useFocusBack } from "./focus";
 import { ComparePanel } from "../live/compare_panel";
 import { FollowPanel } from "../live/follow_panel";
 import { HeaderPanel } from "../inspect/header_panel";
@@ -22,11 +23,14 @@ export const PANELS: readonly { panel: Panel; label: string; key: string; part: 
 export function SidePanel({ panel }: { panel: Panel }) {
   const chosen = PANELS.find((each) => each.panel === panel)!;
   const Part = chosen.part;
+  const whole = useRef<HTMLElement>(null);
+  const section = useRef<HTMLElement>(null);
+  useFocusBack(whole, () => afterPanel(panel));
   useEffect(() => {
     void document.getElementById(`tab-${panel}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [panel]);
   return (
-    <aside className="side" aria-label="Panel">
+    <aside className="side" aria-label="Panel" ref={whole}>
       <div className="tabs">
         <div role="tablist" aria-label="Panels" onKeyDown={moveFocus}>
           {PANELS.map(({ panel: each, label, key }) => (
@@ -49,13 +53,19 @@ export function SidePanel({ panel }: { panel: Panel }) {
           ×
         </button>
       </div>
-      <section id="panel" role="tabpanel" aria-labelledby={`tab-${panel}`} className="panel">
+      <section id="panel" ref={section} role="tabpanel" tabIndex={-1} aria-labelledby={`tab-${panel}`} className="panel">
         <Boundary key={panel} part={chosen.label}>
-          <Part />
+          <Content part={Part} section={section} />
         </Boundary>
       </section>
     </aside>
   );
+}
+
+/** What is in the panel; if another one takes its place while the focus is in it, the focus stays in the panel. */
+function Content({ part: Part, section }: { part: ComponentType; section: React.RefObject<HTMLElement | null> }) {
+  useFocusBack(section, () => section.current);
+  return <Part />;
 }
 
 function moveFocus(event: React.KeyboardEvent): void {

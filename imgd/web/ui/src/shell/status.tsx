@@ -4,6 +4,7 @@ import { Readout } from "../measure/readout";
 import { resolved } from "../picture/geometry";
 import { activePane, useStore } from "../state/store";
 import type { Levels, RunState, Shown } from "../state/types";
+import { stretchName } from "../stretch/curve";
 import "./status.css";
 
 const SHOWN_AFTER_MS = 300; // What is quicker is no news.
@@ -38,9 +39,10 @@ export function zoomWords(scale: number): string {
 
 export function levelWords({ levels, stretch }: Levels): string {
   const [first] = levels;
-  if (!first) return stretch;
+  const name = stretchName(stretch);
+  if (!first) return name;
   const range = levels.length === 1 ? `${figure(first.black)} – ${figure(first.white)}` : levels.map((level) => figure(level.white)).join(" / ");
-  return `${stretch} ${range}`;
+  return `${name} ${range}`;
 }
 
 function figure(value: number): string {

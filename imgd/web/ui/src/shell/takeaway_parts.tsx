@@ -1,7 +1,10 @@
 // The buttons of the menu "Take away".
 import { useState } from "react";
 import { sizeWords } from "../frames/words";
+import { ChannelPart } from "../measure/channel_part";
+import { colourOf, mainPlane, planeWords } from "../measure/subject";
 import { deepLink } from "../state/deeplink";
+import { useStore } from "../state/store";
 import type { Camera, Shown } from "../state/types";
 import { composed } from "./compose";
 import { curlLine } from "./curl";
@@ -52,37 +55,47 @@ const EXPORTS: readonly { format: ExportFormat; words: string }[] = [
 ];
 
 export function PixelPart({ shown, region, run, busy }: Omit<Of, "camera"> & Saves) {
-  const stored = shown.facts.hdus.find(({ index }) => index === shown.hdu)?.stored;
+  const channel = useStore((state) => state.channel);
+  const { hdu = shown.hdu } = mainPlane(shown, channel);
+  const stored = shown.facts.hdus.find(({ index }) => index === Number(hdu))?.stored;
   const bytes = region.width * region.height * (Number(stored?.slice(1)) || 2);
   const take = (format: ExportFormat): void => {
-    const part = regionWords(region, shown.geometry) || "plane";
+    const part = pixelWords(shown, channel, region);
     const [suffix, ending] = format === "tiff" ? [part, "tif"] : format === "png" ? [`${part}-16bit`, "png"] : [part, format];
-    run(fetchJob(fileName(shown.ref, suffix, ending), exportAddress(shown, region, format)));
+    run(fetchJob(fileName(shown.ref, suffix, ending), exportAddress(shown, channel, region, format)));
   };
   return (
     <section>
       <h3>Measured values</h3>
+      <ChannelPart shown={shown} words="Of the plane" />
       <div className="row">
         {EXPORTS.map(({ format, words }) => (
           <button key={format} type="button" className="plain" disabled={busy} onClick={() => take(format)}>{words}</button>
         ))}
       </div>
-      <p className="quiet">As they are stored, neither stretched nor turned; FITS with its header. About {sizeWords(bytes)}.</p>
+      <p className="quiet">{planeWords(shown, channel) && `Only ${planeWords(shown, channel)}. `}As they are stored, neither stretched nor turned; FITS with its header. About {sizeWords(bytes)}.</p>
     </section>
   );
 }
 
+/** For the name of a file of pixels: of which plane and part it is. */
+function pixelWords(shown: Shown, channel: number, region: Region): string {
+  return [colourOf(shown, channel), regionWords(region, shown.geometry) || "plane"].filter(Boolean).join("-");
+}
+
 export function CopyPart({ shown, region, camera, box }: Of & { box: { width: number; height: number } }) {
+  const channel = useStore((state) => state.channel);
+  const colour = colourOf(shown, channel);
   const name = fileName(shown.ref, "view", "png");
   const line = curlLine(pictureAddress(shown, camera, region, "png", box), name);
-  const cutout = curlLine(exportAddress(shown, region, "fits"), fileName(shown.ref, regionWords(region, shown.geometry) || "plane", "fits"));
+  const cutout = curlLine(exportAddress(shown, channel, region, "fits"), fileName(shown.ref, pixelWords(shown, channel, region), "fits"));
   return (
     <section>
       <h3>Copy</h3>
       <div className="row">
         <CopyButton words="Link to this view" text={deepLink()} what="The link" />
         <CopyButton words="curl line of the picture" text={line} what="The curl line" />
-        <CopyButton words="curl line of the FITS" text={cutout} what="The curl line" />
+        <CopyButton words={colour ? `curl line of the FITS (${colour})` : "curl line of the FITS"} key={colour} text={cutout} what="The curl line" />
         <CopyButton words="Facts and levels" text={viewText(shown, camera, region, deepLink())} what="Facts and levels" />
       </div>
     </section>

@@ -1,5 +1,6 @@
 // The address of what is seen: the same part of the same plane with the same look, flip and turn.
-import { address, planeOf } from "../protocol/http";
+import { mainPlane } from "../measure/subject";
+import { address } from "../protocol/http";
 import type { Camera, Look, Shown } from "../state/types";
 import { isWhole, type Region } from "./region";
 
@@ -38,11 +39,16 @@ function fullSize(region: Region): string {
   return Math.max(region.width, region.height) > SIDE_MAX ? `${SIDE_MAX},${SIDE_MAX}` : "max";
 }
 
-/** The address of the pixels themselves, as they are stored: neither stretched nor turned. */
-export function exportAddress(shown: Pick<Shown, "ref" | "look" | "geometry">, region: Region, format: ExportFormat): string {
+/**
+ * The address of the pixels themselves, as they are stored: neither stretched nor turned. Of a picture made of three
+ * planes it is one of them: 0 is red.
+ */
+export function exportAddress(shown: Pick<Shown, "ref" | "look" | "geometry" | "facts">, channel: number, region: Region, format: ExportFormat): string {
+  const { hdu, plane } = mainPlane(shown, channel);
   return address("export", {
     frame: shown.ref,
-    ...planeOf(shown.look),
+    hdu,
+    plane,
     region: isWhole(region, shown.geometry) ? undefined : regionText(region),
     format,
   });

@@ -16,6 +16,7 @@ const PANELS: readonly Panel[] = ["stretch", "measure", "header", "run", "follow
 const OWN = new Set(["frame", "follow", "paused", "pane", "active", "layout", "at", "turned", "mirrored", "tool", "shape", "show", "hide", "panel", "list", "strip", "unlinked"]);
 const PANES_MAX = 8;
 const WRITE_AFTER_MS = 250;
+const FAR = 1e7; // No plane has as many pixels across.
 
 // ---- there
 
@@ -44,7 +45,7 @@ function paneParts(pane: Pane): string[] {
   const parts: string[] = [];
   if (pane.following) {
     parts.push(`follow=${pane.following.dir}`);
-    if (pane.following.paused) parts.push("paused=1");
+    if (pane.following.paused) parts.push("paused=1", ...(pane.ref === null ? [] : [`frame=${pane.ref}`]));
   } else if (pane.ref !== null) parts.push(`frame=${pane.ref}`);
   for (const [name, value] of Object.entries(pane.look)) {
     if (!OWN.has(name)) parts.push(`${name}=${encodeURIComponent(value).replaceAll("%2C", ",")}`);
@@ -142,7 +143,7 @@ function cameraOf(at: string | undefined, turned: string | undefined, mirrored: 
   const [x, y, scale] = numbersOf(at);
   const turn = ([0, 90, 180, 270] as const).find((each) => each === Number(turned)) ?? 0;
   const camera = { ...FITTED, turn, flip: mirrored === "1" };
-  const known = [x, y, scale].every(Number.isFinite) && scale! > 0;
+  const known = [x, y, scale].every(Number.isFinite) && Math.abs(x!) <= FAR && Math.abs(y!) <= FAR && scale! >= 1 / FAR && scale! <= FAR;
   return at === undefined || !known ? camera : { ...camera, x: x!, y: y!, scale: scale!, fitted: false };
 }
 
@@ -160,7 +161,10 @@ function shapeOf(text: string | undefined): Shape | null {
 
 /** Read the address line now and whenever somebody goes back or changes it; write it when the state has rested. */
 export function startDeepLinks(): void {
-  const read = (): void => useStore.setState(stateOf(location.hash));
+  const read = (): void => {
+    const state = stateOf(location.hash);
+    useStore.setState({ ...state, placed: !state.camera.fitted && seenIn(state) !== seenIn(useStore.getState()) });
+  };
   read();
   addEventListener("popstate", read);
   let waiting: ReturnType<typeof setTimeout> | undefined;
@@ -187,6 +191,11 @@ export function startDeepLinks(): void {
 
 function subjectOf(state: Linked): string {
   return state.panes.map((pane) => pane.following?.dir ?? pane.ref ?? "").join(" ").trim();
+}
+
+/** What the active pane shows. */
+function seenIn({ panes, active }: Linked): string {
+  return panes.filter(({ id }) => id === active).flatMap(paneParts).join("&");
 }
 
 /** The whole address of what is seen now. */

@@ -2,6 +2,7 @@
 // canvases) subscribes to it.
 import { create } from "zustand";
 import { subscribeWithSelector } from "zustand/middleware";
+import { carry, changesForOthers, channelsOf, fitting, sharedOf, withoutLevels } from "./look";
 import type { Camera, Connection, FrameRow, Layout, Look, Notice, Overlays, Pane, Panel, Shape, Tool } from "./types";
 
 export interface State {
@@ -11,9 +12,11 @@ export interface State {
   layout: Layout;
   blink: { playing: boolean; fps: number };
   camera: Camera; // of all panes: they are linked
+  placed: boolean; // the camera is a link's, for a frame that is not on screen yet: a plane of another size does not fit it anew
   stage: { width: number; height: number }; // CSS pixels of one pane
   tool: Tool;
   shape: Shape | null;
+  channel: number; // of a picture made of three planes: which one is measured and saved, 0 is red
   overlays: Overlays;
   panel: Panel | null; // which panel is open
   listOpen: boolean;
@@ -47,9 +50,11 @@ export const useStore = create<State>()(
       layout: "one",
       blink: { playing: true, fps: 2 },
       camera: FITTED,
+      placed: false,
       stage: { width: 0, height: 0 },
       tool: "pan",
       shape: null,
+      channel: 0,
       overlays: { stars: false, grid: false, compass: false, scalebar: true, minimap: true, magnifier: false },
       panel: null,
       listOpen: false,
@@ -96,24 +101,28 @@ export function openFrame(ref: string, look?: Look): void {
     ref,
     following: null,
     trouble: null,
-    look: look ?? (keepLook ? pane.look : startLook(ref, pane.look)),
+    look: look ?? (keepLook ? carry(sharedOf(pane.look)) : startLook(ref, pane.look)),
   }));
+  set({ placed: false });
 }
 
 /** Follow a directory in the active pane: its newest frame is shown. */
 export function follow(dir: string): void {
   changePane(get().active, { following: { dir, paused: false, pending: null, skipped: 0 }, trouble: null });
+  set({ placed: false });
 }
 
-/** Change some of the look of the active pane (of all, where looks are linked); null takes a parameter away. */
+/** Change some of the look of the active pane (of all, where looks are linked, what fits them); null takes a parameter away. */
 export function changeLook(changes: Record<string, string | null>): void {
   const { active, linkLooks } = get();
+  const shared = changesForOthers(changes);
+  const isShared = linkLooks && Object.keys(shared).length > 0;
   set((state) => ({
-    panes: state.panes.map((pane) =>
-      pane.id === active || (linkLooks && state.layout !== "one")
-        ? { ...pane, look: changedLook(pane.look, changes) }
-        : pane,
-    ),
+    panes: state.panes.map((pane) => {
+      if (pane.id === active) return { ...pane, look: changedLook(pane.look, changes) };
+      if (!isShared || state.layout === "one") return pane;
+      return { ...pane, look: carry(changedLook(pane.look, fitting(shared, channelsOf(pane)))) };
+    }),
   }));
 }
 
@@ -126,8 +135,6 @@ export function changedLook(look: Look, changes: Record<string, string | null>):
   return changed;
 }
 
-/** Parameters that belong to one frame and are never carried to the next one. */
-const OF_ONE_FRAME = new Set(["hdu", "plane", "rgb", "color", "cut", "levels", "mid"]);
 let lookFor: (ref: string) => Look | null = () => null;
 
 /** Have looks that were kept per instrument found. */
@@ -136,9 +143,7 @@ export function tellKeptLooks(find: (ref: string) => Look | null): void {
 }
 
 function startLook(ref: string, before: Look): Look {
-  return (
-    lookFor(ref) ?? Object.fromEntries(Object.entries(before).filter(([name]) => !OF_ONE_FRAME.has(name)))
-  );
+  return carry({ ...(lookFor(ref) ?? withoutLevels(before)) });
 }
 
 export function moveCamera(change: Partial<Camera>): void {

@@ -28,19 +28,32 @@ export const dragHandle = oncePerFrame(([channel, handle, value]: readonly [Chan
 /** A change of the look that follows the hand. */
 export const dragLook = oncePerFrame((changes: Record<string, string | null>) => changeLook(changes));
 
-/** Bring one handle back to where the daemon would put it by itself. */
+const SLOW_MS = 300;
+let resetting: AbortController | null = null;
+
+/** Bring one handle back to where the daemon would put it by itself; given up for the next one, or another frame. */
 export async function resetHandle(channel: Channel, handle: Handle): Promise<void> {
+  resetting?.abort();
   const pane = activePane(useStore.getState());
-  const { ref } = pane;
+  const ref = refSeen(pane);
   if (!ref) return;
+  const leaving = (resetting = new AbortController());
+  const stop = useStore.subscribe((state) => refSeen(activePane(state)) === ref, (same) => same || leaving.abort());
+  const slow = setTimeout(() => say("Finding the levels…"), SLOW_MS);
   try {
-    const found = await autoLevels(ref, pane.look);
-    const now = activePane(useStore.getState());
-    if (now.ref !== ref) return;
-    askFor((asked) => restored(levelsOfPane(asked), found.levels, channel, handle, asked.look));
+    const found = await autoLevels(ref, pane.look, leaving.signal);
+    if (!leaving.signal.aborted) askFor((asked) => restored(levelsOfPane(asked), found.levels, channel, handle, asked.look));
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error), "wrong");
+    if (!leaving.signal.aborted) say(error instanceof Error ? error.message : String(error), "wrong");
+  } finally {
+    clearTimeout(slow);
+    stop();
   }
+}
+
+/** The frame whose levels are on screen; of a folder that is followed, another one may have been asked for since. */
+function refSeen(pane: Pane): string | null {
+  return pane.shown?.ref ?? pane.ref;
 }
 
 function restored(levels: Level[], found: readonly Level[], channel: Channel, handle: Handle, look: Look): Level[] {
@@ -53,8 +66,8 @@ function restored(levels: Level[], found: readonly Level[], channel: Channel, ha
 }
 
 /** The levels that the daemon finds by itself for a frame. */
-async function autoLevels(ref: string, look: Look): Promise<Levels> {
+async function autoLevels(ref: string, look: Look, signal: AbortSignal): Promise<Levels> {
   const { cut: _cut, levels: _levels, mid: _mid, ...rest } = look;
-  const answer = await getJson<{ result: { levels: Levels } }>(address("runs", { frame: ref, ...rest, results: "levels" }));
+  const answer = await getJson<{ result: { levels: Levels } }>(address("runs", { frame: ref, ...rest, results: "levels" }), signal);
   return answer.result.levels;
 }

@@ -4,6 +4,15 @@ import type { Level } from "../state/types";
 export const STRETCHES = ["mtf", "linear", "sqrt", "log", "asinh", "power"] as const;
 export type Stretch = (typeof STRETCHES)[number];
 
+export const STRETCH_NAMES: Record<Stretch, string> = {
+  mtf: "Midtones", linear: "Linear", sqrt: "Sqrt", log: "Log", asinh: "Asinh", power: "Power",
+};
+
+/** A stretch as the page calls it. */
+export function stretchName(stretch: string): string {
+  return STRETCHES.find((each) => each === stretch) ? STRETCH_NAMES[stretch as Stretch] : stretch;
+}
+
 export const MID_MIN = 0.0001;
 export const MID_MAX = 0.9999;
 const LOG_DEPTH = 1000;

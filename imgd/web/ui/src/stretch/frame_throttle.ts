@@ -4,6 +4,8 @@ export interface Throttled<T> {
   (value: T): void;
   /** Do at once what waits. */
   flush(): void;
+  /** Do not do what waits. */
+  drop(): void;
 }
 
 export function oncePerFrame<T>(
@@ -23,6 +25,10 @@ export function oncePerFrame<T>(
     waiting = { value };
   };
   return Object.assign(throttled, {
+    drop: () => {
+      if (waiting) never(id);
+      waiting = null;
+    },
     flush: () => {
       if (waiting) never(id);
       run();

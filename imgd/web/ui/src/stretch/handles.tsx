@@ -1,5 +1,5 @@
 // The three handles over the histogram: dragged by mouse or finger, moved by keys; double click brings one back.
-import { useRef, type KeyboardEvent, type PointerEvent } from "react";
+import { useLayoutEffect, useRef, type KeyboardEvent, type PointerEvent } from "react";
 import type { Level } from "../state/types";
 import { dragHandle, putHandle, resetHandle } from "./act";
 import { words, type Axis } from "./axis";
@@ -15,6 +15,8 @@ interface Props {
   level: Level;
   curve: Curve;
   channel: Channel;
+  /** Names the plane; a drag ends with it. */
+  plane: string;
   onRest(dragging: boolean): void;
 }
 
@@ -33,10 +35,10 @@ export function told(value: number, { black, white }: Level): string {
   return words(value, (white - black) / 500 || 1);
 }
 
-function Slider({ axis, level, curve, channel, handle, onRest }: Props & { handle: Handle }) {
+function Slider({ axis, level, curve, channel, plane, handle, onRest }: Props & { handle: Handle }) {
   const value = valueAt(level, handle, curve);
   const place = axis.place(value);
-  const drag = useDrag(place, (to) => dragHandle([channel, handle, axis.value(to)]), onRest);
+  const drag = useDrag(place, (to) => dragHandle([channel, handle, axis.value(to)]), onRest, plane);
   const text = handle === "mid" ? `${told(value, level)}, midtone ${level.mid.toPrecision(3)}` : told(value, level);
   return (
     <div
@@ -94,8 +96,14 @@ export function keyTo(event: Pick<KeyboardEvent, "key" | "shiftKey">, place: num
 }
 
 /** Drag by steps of the pointer, so that Shift can make them finer at any time. */
-function useDrag(place: number, to: (place: number) => void, onRest: (dragging: boolean) => void) {
+function useDrag(place: number, to: (place: number) => void, onRest: (dragging: boolean) => void, plane: string) {
   const held = useRef<{ id: number; x: number; place: number; width: number } | null>(null);
+  useLayoutEffect(() => () => {
+    if (!held.current) return;
+    held.current = null;
+    dragHandle.drop(); // It was meant for the plane before.
+    onRest(false);
+  }, [plane]);
   const end = (event: PointerEvent) => {
     if (held.current?.id !== event.pointerId) return;
     held.current = null;

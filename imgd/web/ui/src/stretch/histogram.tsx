@@ -13,6 +13,7 @@ import { useRange, type View } from "./use_range";
 
 export function HistogramPart({ shown, levels, channel }: { shown: Shown; levels: readonly Level[]; channel: Channel }) {
   const look = useStore((state) => activePane(state).look);
+  const ref = useStore((state) => activePane(state).ref);
   const [resting, setResting] = useState(false);
   const level = levelOf(levels, channel);
   const view = useRange(shown.levels ? level : null, planeKey(shown), resting);
@@ -22,7 +23,7 @@ export function HistogramPart({ shown, levels, channel }: { shown: Shown; levels
   return (
     <div className="histogram">
       <PlotBox view={view} histogram={histogram} levels={levels} curve={curve}>
-        <Handles axis={view.axis} level={level} curve={curve} channel={channel} onRest={setResting} />
+        <Handles axis={view.axis} level={level} curve={curve} channel={channel} plane={`${ref} ${planeKey(shown)}`} onRest={setResting} />
       </PlotBox>
       {histogram.wrong && (
         <p className="wrong" role="alert">

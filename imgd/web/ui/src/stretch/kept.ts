@@ -2,6 +2,7 @@
 import { create } from "zustand";
 import { address, getJson } from "../protocol/http";
 import { changePane, tellKeptLooks, useStore } from "../state/store";
+import { WHICH_PIXELS } from "../state/look";
 import type { FrameRow, Look } from "../state/types";
 
 export interface KeptLook {
@@ -13,8 +14,6 @@ type Fields = FrameRow["hdu"];
 const PLACE = "imgd.looks";
 const KEPT_MAX = 50;
 const KNOWN_MAX = 5000;
-/** What is of one frame only, and never kept. */
-const OF_ONE_FRAME = new Set(["hdu", "plane", "rgb"]);
 
 /** What storage gives back, whatever somebody has put there. */
 export function readKept(text: string | null): KeptLook[] {
@@ -35,7 +34,7 @@ function isKept(item: unknown): item is KeptLook {
 
 /** With a look kept for an instrument, in place of the one before. */
 export function withLook(kept: readonly KeptLook[], instrument: string, look: Look): KeptLook[] {
-  const mine = Object.fromEntries(Object.entries(look).filter(([name]) => !OF_ONE_FRAME.has(name)));
+  const mine = Object.fromEntries(Object.entries(look).filter(([name]) => !WHICH_PIXELS.has(name)));
   return [{ instrument, look: mine }, ...kept.filter((each) => each.instrument !== instrument)].slice(0, KEPT_MAX);
 }
 

@@ -1,14 +1,10 @@
 // How greys and colours are made of the levels: the stretch, the colour map, marks, and how pixels are put together.
 import { activePane, changeLook, useStore } from "../state/store";
 import { dragLook, levelsOfPane } from "./act";
-import { clamp, STRETCHES, type Stretch } from "./curve";
+import { clamp, STRETCH_NAMES, STRETCHES, type Stretch } from "./curve";
 import { changesOf, curveOf, number } from "./levels";
 import { MAPS, ramp } from "./maps";
 import { NumberField } from "./number_field";
-
-const STRETCH_NAMES: Record<Stretch, string> = {
-  mtf: "Midtones", linear: "Linear", sqrt: "Sqrt", log: "Log", asinh: "Asinh", power: "Power",
-};
 
 export function StretchKinds() {
   const look = useStore((state) => activePane(state).look);

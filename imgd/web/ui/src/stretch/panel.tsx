@@ -4,6 +4,7 @@ import { activePane, changeLook, useStore } from "../state/store";
 import type { Pane } from "../state/types";
 import { levelsOfPane } from "./act";
 import { HistogramPart } from "./histogram";
+import { HistogramCsv } from "./histogram_csv";
 import { KeptPart } from "./kept_part";
 import { ChannelChoice, LevelKinds, LevelNumbers } from "./level_part";
 import { linked, type Channel } from "./levels";
@@ -37,6 +38,7 @@ export function StretchPanel() {
       <ColourPart channels={levels.length} />
       <PlanePart facts={shown.facts} />
       <MarksPart />
+      <HistogramCsv shown={shown} />
       <KeptPart />
     </div>
   );

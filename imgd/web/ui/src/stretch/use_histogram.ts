@@ -29,7 +29,8 @@ function stepOf({ facts, look }: Shown): number {
 
 type Asked = { low: number; high: number; bins: number };
 
-async function ask(shown: Shown, asked: Asked, signal: AbortSignal): Promise<ChannelHistogram[]> {
+/** Of each channel as many bins between two quantiles. */
+export async function askHistogram(shown: Shown, asked: Asked, signal: AbortSignal): Promise<ChannelHistogram[]> {
   const { look, ref } = shown;
   if (!look.rgb) {
     const query = { frame: ref, ...planeOf(look), color: look.color ?? "auto", ...asked };
@@ -90,7 +91,7 @@ export function useHistogram(shown: Shown | null, range: Range | null): Histogra
     const asked = { low: lowest(base, range), high: highest(base, range), bins: BINS };
     if (!(asked.low < asked.high)) return;
     const rested = setTimeout(() => {
-      ask(shown, asked, leaving.signal).then(setFine, () => undefined); // Without it the plot is coarse, no more.
+      askHistogram(shown, asked, leaving.signal).then(setFine, () => undefined); // Without it the plot is coarse, no more.
     }, 120);
     return () => {
       clearTimeout(rested);
@@ -104,8 +105,8 @@ export function useHistogram(shown: Shown | null, range: Range | null): Histogra
 
 async function askBase(shown: Shown, signal: AbortSignal): Promise<Layers[]> {
   const [whole, most] = await Promise.all([
-    ask(shown, { low: 0, high: 1, bins: 1024 }, signal),
-    ask(shown, { low: 0.0002, high: 0.9995, bins: BINS }, signal),
+    askHistogram(shown, { low: 0, high: 1, bins: 1024 }, signal),
+    askHistogram(shown, { low: 0.0002, high: 0.9995, bins: BINS }, signal),
   ]);
   return whole.map((layer, at) => layered([layer], most[at]));
 }

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { drags, press, pressTool, type Rgb } from "./hands";
-import { bench, closes, exposes, opens, serves, SIZES, temporary, until, type Service, type Watched } from "./rig";
+import { asksPython, bench, closes, exposes, opens, serves, SIZES, temporary, until, type Service, type Watched } from "./rig";
 
 const [FIRST, SECOND] = ["pair/one.fits", "pair/two.fits"]; // The bar of each is elsewhere: columns 71 to 90, and 131 to 150, of rows 101 to 140.
 const HASH = `#frame=${FIRST}&pane=frame%3D${encodeURIComponent(SECOND)}`;
@@ -15,6 +15,13 @@ beforeAll(async () => {
   const folder = join(temporary(), "pair");
   exposes(folder, "one.fits", 1);
   exposes(folder, "two.fits", 4);
+  const program = `
+import sys
+import numpy as np
+from astropy.io import fits
+noise = np.random.default_rng(2).normal(0, 20, (3, 300, 400))
+fits.PrimaryHDU((noise + np.array([500, 1000, 1500]).reshape(3, 1, 1)).astype(np.float32)).writeto(sys.argv[1])`;
+  asksPython(program, join(folder, "cube.fits"));
   service = await serves([`pair=${folder}`]);
 });
 
@@ -80,6 +87,25 @@ describe.each(SIZES)("comparing at $name", (size) => {
       await until(async () => !isBright(await sourceColour(watched, ref, bar)), `${ref} is inverted`);
     }
     await watched.keeps("compare-side-moved");
+    await closes(watched);
+  });
+
+  test("linked looks: a frame gets what fits it, and neither another one's plane nor its three pairs of levels", async () => {
+    const cube = "pair/cube.fits";
+    const watched = await opens(service, `#frame=${cube}&color=rgb&pane=frame%3D${encodeURIComponent(FIRST)}&layout=side&panel=stretch`, size);
+    const { page } = watched;
+    const other = (): string => /pane=([^&]*)/.exec(page.url())?.[1] ?? "";
+    for (const ref of [cube, FIRST]) await watched.shows(ref);
+    await page.getByRole("slider", { name: "White level" }).press("ArrowLeft");
+    await until(() => /cut=([-\d.e]+,){5}/.test(page.url()), "three pairs of levels for the colour picture");
+    await until(() => /cut%3D[-\d.e]+%2C[-\d.e]+(%26|$)/.test(other().replaceAll(",", "%2C")), "one for the other one");
+    for (const ref of [cube, FIRST]) await watched.shows(ref);
+    await page.getByRole("combobox", { name: "Colours" }).selectOption("mono");
+    await until(() => /color=mono/.test(page.url()), "one channel");
+    expect(other()).not.toContain("color");
+    for (const ref of [cube, FIRST]) await watched.shows(ref);
+    expect(await page.getByRole("alert").filter({ hasText: /\S/ }).allInnerTexts()).toEqual([]);
+    await watched.keeps("compare-linked");
     await closes(watched);
   });
 

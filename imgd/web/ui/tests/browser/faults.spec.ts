@@ -86,6 +86,7 @@ describe.each(SIZES)("what goes wrong at $name", (size) => {
     expect(await greys(watched)).toEqual(before);
     await watched.page.locator("body").press("i");
     await until(async () => (await greys(watched)).every((each, at) => Math.abs(255 - each - (before[at] ?? 0)) <= 4), "it is inverted");
+    await watched.keeps("faults-there-again");
     await closes(watched);
   });
 

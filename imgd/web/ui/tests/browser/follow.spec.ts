@@ -93,13 +93,14 @@ describe.each(SIZES)("following a folder at $name", (size) => {
     const panel = watched.page.locator(".followed");
     await watched.page.locator("body").press("Space");
     await panel.getByRole("button", { name: "Play" }).waitFor();
+    await watched.keeps("follow-key");
     await watched.page.locator("body").press("Space");
     await panel.getByRole("button", { name: "Pause" }).waitFor();
   });
 
   test("the link is that of the folder: loaded again it follows, paused it stays paused", async () => {
     const { page } = watched;
-    await until(() => page.url().includes(`follow=${dir}`), "the folder is in the address");
+    await until(() => page.url().includes(`follow=${dir}`) && !page.url().includes("paused"), "the folder is in the address, and that it plays");
     await page.reload();
     await watched.shows(ref(11));
     comes(12);
@@ -112,9 +113,15 @@ describe.each(SIZES)("following a folder at $name", (size) => {
     comes(13);
     await page.locator(".followed").getByText(name(13)).waitFor();
     expect(await page.locator("[data-shown]").first().getAttribute("data-shown")).toBe(ref(12));
+    await page.reload(); // A newer one is there now.
+    await watched.shows(ref(12));
     await watched.keeps("follow-reloaded");
-    await press(watched, page.locator(".followed").getByRole("button", { name: "Play" }));
+    await press(watched, page.locator(".followed").getByRole("button", { name: "Step" }));
     await watched.shows(ref(13));
+    comes(14);
+    await page.locator(".followed").getByText(name(14)).waitFor();
+    await press(watched, page.locator(".followed").getByRole("button", { name: "Play" }));
+    await watched.shows(ref(14));
     await closes(watched);
   });
 });

@@ -131,6 +131,7 @@ describe.each(SIZES)("$name", (size) => {
     await watched.shows(SKY);
     const now = await looksWhere(watched, SKY, (camera) => camera !== null && camera.x === 1500 && camera.y === 300, "where the link says");
     expect(now?.scale).toBe(2 / stage.dpr);
+    await watched.keeps("gestures-elsewhere");
     await closes(watched);
   });
 

@@ -112,6 +112,7 @@ print(json.dumps({"same": bool((whole.data[low:low + rows, left:left + columns] 
     const { places, colours } = await blocksSeen(watched);
     const stage = await stageOf(watched);
     expect(await differences(path, places.map(([x, y]) => [x / stage.width, y / stage.height]), colours), "from the screen").toBeLessThanOrEqual(2);
+    await watched.keeps("inspect-saved");
     await closes(watched);
   });
 

@@ -87,6 +87,40 @@ describe.each(SIZES)("$name", (size) => {
     await closes(watched);
   });
 
+  test("a link's place is kept between frames of different sizes, back and forward too", async () => {
+    const [sky, ramp] = [`#frame=${SKY}&at=700.5,600.25,1.25`, "#frame=known/ramp.fits&at=100,90,4"];
+    const watched = await opens(service, sky, size);
+    await watched.shows(SKY);
+    const first = await seen(watched);
+    await goesTo(watched, ramp);
+    await watched.shows("known/ramp.fits");
+    const second = await seen(watched);
+    for (const [go, ref, hash, picture] of [["goBack", SKY, sky, first], ["goForward", "known/ramp.fits", ramp, second]] as const) {
+      await watched.page[go]();
+      await watched.shows(ref);
+      expect(await seen(watched)).toEqual(picture);
+      await watched.page.waitForTimeout(400); // By then the address line would have been written anew.
+      expect(hashOf(watched)).toBe(hash);
+    }
+    await watched.keeps("links-places");
+    await watched.page.keyboard.press("d");
+    await press(watched, watched.page.locator("aside.list button.frame").filter({ hasText: "sky.fits" }));
+    await watched.shows(SKY);
+    await until(() => told(watched, "frame") === SKY && told(watched, "at") === "", "a frame of another size that is opened by hand is fitted");
+    await closes(watched);
+  });
+
+  test("a link that leads beside the plane shows all of it", async () => {
+    const watched = await opens(service, "#frame=known/ramp.fits&at=100000,100000,1", size);
+    await watched.shows("known/ramp.fits");
+    await until(() => told(watched, "at") === "", "it is fitted");
+    expect(new Set((await seen(watched)).map(String)).size, "there is something to be seen").toBeGreaterThan(20);
+    await watched.keeps("links-beside");
+    await watched.page.keyboard.press("1");
+    await until(() => told(watched, "at") !== "", "keys move it");
+    await closes(watched);
+  });
+
   test("a link with several pictures", async () => {
     const other = encodeURIComponent(`frame=known/ramp.fits&stretch=linear`);
     const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}&pane=${other}&active=1&layout=side`, size);

@@ -238,9 +238,9 @@ async function ringsAt({ page }: Watched, places: readonly Point[]): Promise<(Ri
         if (weight) found.push([(sum / weight) * cos, (sum / weight) * sin]);
       }
       if (found.length < (0.9 * 360) / degrees) return null;
-      const mean = (at: 0 | 1): number => found.reduce((sum, each) => sum + each[at], 0) / found.length;
-      const [dx, dy] = [mean(0), mean(1)];
-      return { dx, dy, radius: found.reduce((sum, each) => sum + Math.hypot(each[0] - dx, each[1] - dy), 0) / found.length };
+      // Seen from a place beside the centre the line is R + d cos(angle) away: of its points' mean only half is the offset.
+      const offset = (at: 0 | 1): number => (2 * found.reduce((sum, each) => sum + each[at], 0)) / found.length;
+      return { dx: offset(0), dy: offset(1), radius: found.reduce((sum, each) => sum + Math.hypot(...each), 0) / found.length };
     });
   }, [places, RING_DEGREES] as const);
 }

@@ -69,6 +69,7 @@ describe.each(SIZES)("$name", (size) => {
     const { watched, stage } = await opensBlocks(size, `&at=${at.x},${at.y},${at.scale}&turned=180`);
     await isRight(watched, truth, at, stage, 6);
     expect(cameraTold(watched)).toEqual(at);
+    await watched.keeps("pixels-linked");
     await closes(watched);
   });
 

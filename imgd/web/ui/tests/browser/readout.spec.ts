@@ -115,6 +115,7 @@ describe.each(SIZES)("$name", (size) => {
     await says(watched, / 1000$/);
     await pointsAt(watched, ref, truth.truncated.of, [150, 400]);
     await says(watched, / bad/);
+    await watched.keeps("readout-truncated");
     await closes(watched);
   });
 

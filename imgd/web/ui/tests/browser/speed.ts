@@ -100,10 +100,10 @@ async function pans(browser: Browser, asked: Asked): Promise<{ fps: number; wors
   for (let drag = 0; performance.now() - began < asked.seconds * 1000; drag++) {
     // In a widening spiral: always on to where nobody has been.
     const side = Math.floor(Math.sqrt(4 * drag + 1) - 1) % 4;
-    const [dx, dy] = [[-12, 0], [0, -8], [12, 0], [0, 8]][side]!;
-    await at.mouse.move(700 - 20 * dx!, 400 - 20 * dy!);
+    const [dx, dy] = [[-40, 0], [0, -24], [40, 0], [0, 24]][side]!;
+    await at.mouse.move(700 - 15 * dx!, 400 - 15 * dy!);
     await at.mouse.down();
-    for (let step = -19; step <= 20; step++) await at.mouse.move(700 + dx! * step, 400 + dy! * step);
+    for (let step = -14; step <= 15; step++) await at.mouse.move(700 + dx! * step, 400 + dy! * step);
     await at.mouse.up();
   }
   const frames = (await at.evaluate(() => (window as unknown as { frames: number[] }).frames)).filter((_, index) => index > 0);

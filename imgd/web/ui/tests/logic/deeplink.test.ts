@@ -42,10 +42,13 @@ describe("a link", () => {
     const following = { dir: "night/live", paused: true, pending: null, skipped: 0 };
     const state: Linked = { ...plain, panes: [{ ...newPane(1), following }] };
     expect(again(state)).toEqual(state);
-    expect(linkOf({ ...state, panes: [{ ...newPane(1), ref: "night/live/x.fits", following: { ...following, pending: "y", skipped: 7 } }] })).toBe("#follow=night/live&paused=1");
+    expect(linkOf({ ...state, panes: [{ ...newPane(1), ref: "night/live/x.fits", following: { ...following, pending: "y", skipped: 7 } }] })).toBe("#follow=night/live&paused=1&frame=night/live/x.fits");
+    const paused: Linked = { ...plain, panes: [{ ...newPane(1), ref: "night/live/x.fits", following }] };
+    expect(again(paused)).toEqual(paused);
+    expect(linkOf({ ...plain, panes: [{ ...newPane(1), ref: "night/live/x.fits", following: { ...following, paused: false } }] })).toBe("#follow=night/live");
   });
 
-  test.each(["#at=1,2", "#at=1,2,0", "#at=a,b,c", "#turned=45", "#shape=circle,1,2", "#shape=square,1,2,3", "#layout=side", "#panel=secrets", "#active=7", "#%", "#frame"])(
+  test.each(["#at=1,2", "#at=1,2,0", "#at=a,b,c", "#at=1e300,1,1", "#at=1,1,1e-30", "#turned=45", "#shape=circle,1,2", "#shape=square,1,2,3", "#layout=side", "#panel=secrets", "#active=7", "#%", "#frame"])(
     "that is wrong in something leaves that out: %s",
     (hash) => {
       const state = stateOf(hash);

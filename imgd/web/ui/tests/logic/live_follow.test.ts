@@ -7,7 +7,7 @@ import { onFolder, tellFolder, lastArrival } from "../../src/live/arrivals";
 import { badgeWords } from "../../src/live/badge_words";
 import { asCut } from "../../src/live/levels";
 import { ago } from "../../src/live/names";
-import { startPauses } from "../../src/live/pauses";
+import { startPauses, tellPauses } from "../../src/live/pauses";
 import { Refresher } from "../../src/live/refresh";
 
 afterEach(() => vi.useRealTimers());
@@ -81,6 +81,15 @@ test("a link to a paused folder shows its newest frame, and pauses then", () => 
   useStore.setState({ panes: [{ ...newPane(1), run, following: { ...following, paused: false } }] });
   expect(paused).toEqual([1]);
   stop();
+});
+
+test("what comes into a folder while a link's pause is seen waits, and is counted", () => {
+  const following = { dir: "n", paused: true, pending: null, skipped: 0 };
+  useStore.setState({ panes: [{ ...newPane(1), ref: "n/a", following }, { ...newPane(2), ref: "n/a", following }] });
+  for (const [ref, type] of [["n/a", "frame.arrived"], ["n/b", "frame.arrived"], ["n/c", "frame.arrived"], ["m/d", "frame.arrived"], ["n/e", "frame.gone"]] as const) {
+    tellPauses({ id: 1, at: "", type, root: "n", path: "", frame: { ref, name: "", size_bytes: 1, modified: null } }, (pane) => pane === 2);
+  }
+  expect(useStore.getState().panes.map((pane) => pane.following)).toEqual([{ ...following, pending: "n/c", skipped: 1 }, following]);
 });
 
 test("a frame that is opened while a folder is paused is shown at once", () => {

@@ -1,5 +1,6 @@
 // Which source pixels are seen, and the address of the same view, under all flips and turns and both orders of rows.
 import { beforeAll, describe, expect, it } from "vitest";
+import { colourOf, planeWords } from "../../src/measure/subject";
 import { fromStage, toFits } from "../../src/picture/geometry";
 import { drawnRegion, regionWords, sectionOf, visibleRegion } from "../../src/shell/region";
 import { exportAddress, pictureAddress } from "../../src/shell/view_query";
@@ -67,6 +68,7 @@ describe("a shape that was drawn", () => {
 
 describe("the address of a view", () => {
   const shown = { ref: "night/m%2031%25.fits", look: { stretch: "log", flip: "v", turn: "90", size: "5,", hdu: "1", map: "hot" }, geometry: up };
+  const facts = { format: "FITS", hdus: [], default_hdu: 0, warnings: [], whole: true };
   const part = { x: 8, y: 19, width: 4, height: 2 };
   const query = (url: string) => Object.fromEntries(new URL(url).search.slice(1).split("&").map((pair) => pair.split("=")));
 
@@ -88,6 +90,22 @@ describe("the address of a view", () => {
   });
 
   it("of the pixels themselves knows the plane alone", () => {
-    expect(query(exportAddress(shown, part, "fits"))).toEqual({ frame: shown.ref, hdu: "1", region: "8%2C19%2C4%2C2", format: "fits" });
+    expect(query(exportAddress({ ...shown, facts }, 0, part, "fits"))).toEqual({ frame: shown.ref, hdu: "1", region: "8%2C19%2C4%2C2", format: "fits" });
+  });
+
+  it("of the pixels of a composed picture names the plane of the channel", () => {
+    const composed = { ...shown, look: { stretch: "log", rgb: "2:0,1:4,3:1" }, facts };
+    expect([0, 1, 2].map((channel) => query(exportAddress(composed, channel, part, "fits")))).toEqual(
+      [["2", "0"], ["1", "4"], ["3", "1"]].map(([hdu, plane]) => ({ frame: shown.ref, hdu, plane, region: "8%2C19%2C4%2C2", format: "fits" })),
+    );
+  });
+
+  it("of the pixels of a colour cube names the plane of the channel", () => {
+    const hdu = { index: 0, name: "", kind: "image", shape: [3, 40, 50], stored: "u2", rows: 120, cfa: null, top_down: null, reason: null, saturate: null, has_wcs: false, rgb: true, bscale: 1, bzero: 0 };
+    const colour = { ...shown, look: {}, facts: { ...facts, hdus: [hdu] } };
+    expect(query(exportAddress(colour, 2, part, "npy")).plane).toBe("2");
+    expect(query(exportAddress({ ...colour, look: { color: "mono" } }, 2, part, "npy")).plane).toBeUndefined();
+    expect([colourOf(colour, 1), planeWords(colour, 2)]).toEqual(["green", "the blue plane (plane 2)"]);
+    expect(planeWords({ ...colour, look: { plane: "1" } }, 2)).toBe("");
   });
 });

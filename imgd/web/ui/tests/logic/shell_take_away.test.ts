@@ -68,7 +68,7 @@ describe("the line at the foot", () => {
   });
 
   it("has the levels that were used", () => {
-    expect(levelWords({ levels: [{ black: 698.123456, white: 65535, mid: 0.2 }], stretch: "mtf", kind: "auto" })).toBe("mtf 698.12 – 65535");
+    expect(levelWords({ levels: [{ black: 698.123456, white: 65535, mid: 0.2 }], stretch: "mtf", kind: "auto" })).toBe("Midtones 698.12 – 65535");
   });
 
   it("counts down to the next attempt", () => {
