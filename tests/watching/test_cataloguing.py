@@ -189,8 +189,8 @@ async def test_nothing_is_begun_while_somebody_waits_or_the_root_is_away(tmp_pat
 async def test_a_busy_engine_and_a_store_that_is_down_are_waited_for(tmp_path: Path) -> None:
     async with looking(tmp_path) as rig:
         rig.answers = {"night/a": [Busy("later", 0.001) for _ in range(12)]}
-        await rig.store.fill("night", {b"a": "5:1", b"b": "5:2"})
         rig.store.down = "the disk is full"
+        await rig.store.fill("night", {b"a": "5:1", b"b": "5:2"})
         rig.sign.scans += 1
         await trio.sleep(0.05)
         assert rig.asked == []
