@@ -4,6 +4,7 @@ With `--tests` what the page's own tests need is installed as well. Node comes w
 machine needs none. What npm fetches is named, with its hashes, in package-lock.json.
 """
 
+import fcntl
 import gzip
 import hashlib
 import os
@@ -42,13 +43,18 @@ def build_page(root: Path, *, tests: bool = False) -> None:
     Raises  RuntimeError with npm's or Vite's own words.
     """
     ui, page = root / _UI, root / _PAGE
-    made_from = _stamp(ui)
-    if tests:
-        _fetch(ui, "test")
-    if (page / _STAMP).is_file() and (page / _STAMP).read_text() == made_from:
-        return
-    _fetch(ui, "build")
-    # Beside the one that is there: a daemon that starts meanwhile finds a whole one.
+    with (ui / "package.json").open() as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # Two commands started at once would fetch into the same folder.
+        made_from = _stamp(ui)
+        if tests:
+            _fetch(ui, "test")
+        if not (page / _STAMP).is_file() or (page / _STAMP).read_text() != made_from:
+            _fetch(ui, "build")
+            _build(ui, page, made_from)
+
+
+def _build(ui: Path, page: Path, made_from: str) -> None:
+    """Build the page beside the one that is there: a daemon that starts meanwhile finds a whole one."""
     made = Path(tempfile.mkdtemp(prefix=".page-", dir=page.parent))
     try:
         _run(ui, "node_modules/vite/bin/vite.js", "build", "--outDir", str(made), "--emptyOutDir", "--logLevel", "warn")

@@ -1,24 +1,16 @@
 // Moving about by mouse, fingers and keys: where it goes, and that the picture is right there.
-import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { BLOCKS, isRight, LOOK, sizeOf } from "./blocks";
 import { cameraTold, Fingers, fitted, goesTo, looksWhere, near, seenAt, stageOf, type Camera, type Point, type Stage } from "./hands";
-import { bench, closes, knownFrames, opens, serves, SIZES, temporary, until, type Service, type Size, type Truth, type Watched } from "./rig";
+import { benchOfKnown, closes, opens, SIZES, until, type Size, type Watched } from "./rig";
 
 const SKY = "known/sky.fits";
 const PLANE: Point = [2000, 1500];
 
-let service: Service;
-let truth: Truth;
-bench();
-beforeAll(async () => {
-  const folder = join(temporary(), "known");
-  truth = knownFrames(folder);
-  service = await serves([folder]);
-});
+const stand = benchOfKnown();
 
 async function opensAt(size: Size, hash: string, ref: string): Promise<{ watched: Watched; stage: Stage }> {
-  const watched = await opens(service, hash, size);
+  const watched = await opens(stand.service, hash, size);
   await watched.shows(ref);
   return { watched, stage: await stageOf(watched) };
 }
@@ -58,13 +50,13 @@ describe.each(SIZES)("$name", (size) => {
   test.runIf(!size.touch)("the wheel zooms where the pointer is; a drag moves the picture with it", async () => {
     const { watched, stage } = await opensAt(size, `#frame=${BLOCKS}&${LOOK}`, BLOCKS);
     const at: Point = [stage.width * 0.7, stage.height * 0.3];
-    const whole = fitted(sizeOf(truth.blocks), stage);
+    const whole = fitted(sizeOf(stand.truth.blocks), stage);
     const place = under(whole, stage, at);
     await watched.page.mouse.move(...onPage(stage, at));
     for (let notch = 0; notch < 3; notch++) await watched.page.mouse.wheel(0, -120);
     const camera = await looksWhere(watched, BLOCKS, (now) => now !== null && now.scale > whole.scale * 1.5, "nearer");
     expect(camera && isAt(camera, stage, place, at), "what was under the pointer still is").toBe(true);
-    await isRight(watched, truth, camera!, stage, 4);
+    await isRight(watched, stand.truth, camera!, stage, 4);
     await watched.keeps("gestures-wheel");
     const [left, up] = [-180, 110];
     await watched.page.mouse.move(...onPage(stage, [600, 400]));
@@ -73,34 +65,34 @@ describe.each(SIZES)("$name", (size) => {
     await watched.page.mouse.up();
     const moved = await looksWhere(watched, BLOCKS, (now) => now !== null && near(now.x, camera!.x - left / camera!.scale, 2) && near(now.y, camera!.y - up / camera!.scale, 2), "moved");
     expect(moved!.scale).toBeCloseTo(camera!.scale, 4);
-    await isRight(watched, truth, moved!, stage, 4);
+    await isRight(watched, stand.truth, moved!, stage, 4);
     await closes(watched);
   });
 
   test.runIf(size.touch)("two fingers zoom where they are; one moves the picture", async () => {
     const { watched, stage } = await opensAt(size, `#frame=${BLOCKS}&${LOOK}`, BLOCKS);
     const fingers = await Fingers.of(watched);
-    const whole = fitted(sizeOf(truth.blocks), stage);
+    const whole = fitted(sizeOf(stand.truth.blocks), stage);
     const at: Point = [stage.width * 0.6, stage.height * 0.5];
     const place = under(whole, stage, at);
     const pair = (apart: number): Point[] => [[at[0] - apart / 2, at[1]], [at[0] + apart / 2, at[1]]].map((each) => onPage(stage, [each[0]!, each[1]!]));
     await fingers.move(pair(60), pair(180), 16);
     const camera = await looksWhere(watched, BLOCKS, (now) => now !== null && near(now.scale / whole.scale, 3, 0.4), "three times as large");
     expect(camera && isAt(camera, stage, place, at, 12), `what was between the fingers (${place.join()}) still is, not ${under(camera!, stage, at).join()}`).toBe(true);
-    await isRight(watched, truth, camera!, stage, 3);
+    await isRight(watched, stand.truth, camera!, stage, 3);
     await watched.keeps("gestures-pinch");
     await fingers.move(pair(180), pair(90), 16);
     const farther = await looksWhere(watched, BLOCKS, (now) => now !== null && near(now.scale / camera!.scale, 0.5, 0.1), "half as large");
     await fingers.move([onPage(stage, [200, 300])], [onPage(stage, [150, 340])], 30);
     const moved = await looksWhere(watched, BLOCKS, (now) => now !== null && now.x > farther!.x + 20 / farther!.scale && now.y < farther!.y - 20 / farther!.scale, "moved");
-    await isRight(watched, truth, moved!, stage, 3);
+    await isRight(watched, stand.truth, moved!, stage, 3);
     await closes(watched);
   });
 
   test("keys zoom and move, and bring back all of it", async () => {
     const { watched, stage } = await opensAt(size, `#frame=${BLOCKS}&${LOOK}`, BLOCKS);
     const { keyboard } = watched.page;
-    const whole = fitted(sizeOf(truth.blocks), stage);
+    const whole = fitted(sizeOf(stand.truth.blocks), stage);
     await keyboard.press("+");
     await keyboard.press("+");
     const camera = await looksWhere(watched, BLOCKS, (now) => now !== null && near(now.scale, whole.scale * 2.25, 1e-3), "one and a half times, twice");
@@ -112,13 +104,13 @@ describe.each(SIZES)("$name", (size) => {
       (now) => now !== null && near(now.x, camera!.x + (0.2 * stage.width) / camera!.scale, 0.5) && near(now.y, camera!.y - (0.2 * stage.height) / camera!.scale, 0.5),
       "a fifth of the stage to the right, and up",
     );
-    await isRight(watched, truth, moved!, stage, 3);
+    await isRight(watched, stand.truth, moved!, stage, 3);
     await watched.keeps("gestures-keys");
     await keyboard.press("-");
     await looksWhere(watched, BLOCKS, (now) => now !== null && near(now.scale, whole.scale * 1.5, 1e-3), "smaller");
     await keyboard.press("0");
     await looksWhere(watched, BLOCKS, (now) => now === null, "all of it");
-    await isRight(watched, truth, whole, stage, 48);
+    await isRight(watched, stand.truth, whole, stage, 48);
     await closes(watched);
   });
 

@@ -1,18 +1,10 @@
 // Black, mid and white by hand, and the daemon's ways to find them: what is on screen is what they say.
-import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { BLOCKS, isRight, LOOK, sizeOf, WHITE } from "./blocks";
 import { drags, fitted, press, seenAt, stageOf, told, type Point, type Rgb } from "./hands";
-import { bench, closes, knownFrames, opens, serves, SIZES, temporary, until, type Service, type Truth, type Watched } from "./rig";
+import { benchOfKnown, closes, opens, SIZES, until, type Watched } from "./rig";
 
-let service: Service;
-let truth: Truth;
-bench();
-beforeAll(async () => {
-  const folder = join(temporary(), "known");
-  truth = knownFrames(folder);
-  service = await serves([folder]);
-});
+const stand = benchOfKnown();
 
 interface Level {
   black: number;
@@ -46,12 +38,12 @@ function levelTold(watched: Watched): Level {
 /** All blocks are as the levels say. */
 async function isAs(watched: Watched, level: Level, curve?: (t: number) => number): Promise<void> {
   const stage = await stageOf(watched);
-  await isRight(watched, truth, fitted(sizeOf(truth.blocks), stage), stage, 48, greyBy(level, curve));
+  await isRight(watched, stand.truth, fitted(sizeOf(stand.truth.blocks), stage), stage, 48, greyBy(level, curve));
 }
 
 /** The levels that the daemon finds for a look, asked of it by HTTP. */
 async function found(look: string): Promise<Level> {
-  const answer = await fetch(`${service.url}tile?${["frame=" + BLOCKS, look, "level=0&x=0&y=0"].filter(Boolean).join("&")}`);
+  const answer = await fetch(`${stand.service.url}tile?${["frame=" + BLOCKS, look, "level=0&x=0&y=0"].filter(Boolean).join("&")}`);
   const levels = answer.headers.get("X-Imgd-Levels");
   if (!levels) throw new Error(`${answer.status}: no levels of ${look}`);
   return (JSON.parse(levels) as { levels: Level[] }).levels[0]!;
@@ -74,7 +66,7 @@ async function dragsHandle(watched: Watched, name: string, by: number): Promise<
 
 describe.each(SIZES)("$name", (size) => {
   test("handles that are dragged change the picture", async () => {
-    const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}&panel=stretch`, size);
+    const watched = await opens(stand.service, `#frame=${BLOCKS}&${LOOK}&panel=stretch`, size);
     await watched.shows(BLOCKS);
     await handle(watched, "Black level").waitFor();
     const black = 60 * (await dragsHandle(watched, "Black level", 60));
@@ -93,7 +85,7 @@ describe.each(SIZES)("$name", (size) => {
   });
 
   test("handles that are moved by keys and numbers change the picture", async () => {
-    const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}&panel=stretch`, size);
+    const watched = await opens(stand.service, `#frame=${BLOCKS}&${LOOK}&panel=stretch`, size);
     await watched.shows(BLOCKS);
     const black = handle(watched, "Black level");
     const [low, high] = [Number(await black.getAttribute("aria-valuemin")), Number(await black.getAttribute("aria-valuemax"))];
@@ -119,7 +111,7 @@ describe.each(SIZES)("$name", (size) => {
   });
 
   test("auto, zscale, quantiles and reset", async () => {
-    const watched = await opens(service, `#frame=${BLOCKS}&cut=0,${WHITE}&panel=stretch`, size);
+    const watched = await opens(stand.service, `#frame=${BLOCKS}&cut=0,${WHITE}&panel=stretch`, size);
     await watched.shows(BLOCKS);
     const { page } = watched;
     await press(watched, page.getByRole("button", { name: "zscale" }));
@@ -142,7 +134,7 @@ describe.each(SIZES)("$name", (size) => {
   });
 
   test("kinds of stretch", async () => {
-    const watched = await opens(service, `#frame=${BLOCKS}&cut=0,${WHITE}&panel=stretch`, size);
+    const watched = await opens(stand.service, `#frame=${BLOCKS}&cut=0,${WHITE}&panel=stretch`, size);
     await watched.shows(BLOCKS);
     for (const [name, curve] of Object.entries(CURVES)) {
       await press(watched, watched.page.getByRole("button", { name, exact: true }));
@@ -154,7 +146,7 @@ describe.each(SIZES)("$name", (size) => {
 
   test("colours have levels of their own, or one for all", async () => {
     const ref = "known/bayer.fits"; // Red is 100, green 200 and 300, blue 400, everywhere.
-    const watched = await opens(service, `#frame=${ref}&cut=0,500,0,500,0,500&mid=0.5,0.5,0.5&stretch=linear&panel=stretch`, size);
+    const watched = await opens(stand.service, `#frame=${ref}&cut=0,500,0,500,0,500&mid=0.5,0.5,0.5&stretch=linear&panel=stretch`, size);
     await watched.shows(ref);
     const stage = await stageOf(watched);
     const camera = fitted([600, 400], stage);
@@ -190,7 +182,7 @@ describe.each(SIZES)("$name", (size) => {
   });
 
   test("settings are kept for the next frame if that is wanted, and only then", async () => {
-    const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}&panel=stretch`, size);
+    const watched = await opens(stand.service, `#frame=${BLOCKS}&${LOOK}&panel=stretch`, size);
     await watched.shows(BLOCKS);
     const { page } = watched;
     await press(watched, page.getByRole("checkbox", { name: "For the next frame" }));

@@ -1,20 +1,12 @@
 // The address line holds what is seen: reloaded, gone back to, sent to somebody, or written wrongly.
-import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { BLOCKS, isRight, LOOK, sizeOf } from "./blocks";
 import { fitted, goesTo, press, stageOf, told, type Point, type Rgb } from "./hands";
-import { bench, closes, knownFrames, opens, serves, SIZES, temporary, until, type Service, type Truth, type Watched } from "./rig";
+import { benchOfKnown, closes, opens, SIZES, until, type Watched } from "./rig";
 
 const SKY = "known/sky.fits";
 
-let service: Service;
-let truth: Truth;
-bench();
-beforeAll(async () => {
-  const folder = join(temporary(), "known");
-  truth = knownFrames(folder);
-  service = await serves([folder]);
-});
+const stand = benchOfKnown();
 
 /** The colours of the stage at many places. */
 async function seen(watched: Watched): Promise<Rgb[]> {
@@ -28,7 +20,7 @@ const hashOf = (watched: Watched): string => new URL(watched.page.url()).hash;
 describe.each(SIZES)("$name", (size) => {
   test("a link that is reloaded, or opened elsewhere, gives the same picture", async () => {
     const hash = `#frame=${SKY}&cut=750,1200&stretch=asinh&map=inferno&at=700.5,600.25,1.25&turned=90&mirrored=1&show=grid,compass&hide=minimap&panel=measure`;
-    const watched = await opens(service, hash, size);
+    const watched = await opens(stand.service, hash, size);
     await watched.shows(SKY);
     const first = await seen(watched);
     expect(new Set(first.map(String)).size, "there is something to be seen").toBeGreaterThan(20);
@@ -41,14 +33,14 @@ describe.each(SIZES)("$name", (size) => {
     await watched.page.getByRole("tab", { name: "Measure", selected: true }).waitFor();
     await watched.keeps("links-after");
     await closes(watched);
-    const elsewhere = await opens(service, hash, size);
+    const elsewhere = await opens(stand.service, hash, size);
     await elsewhere.shows(SKY);
     expect(await seen(elsewhere)).toEqual(first);
     await closes(elsewhere);
   });
 
   test("what is done by hand is in the link", async () => {
-    const watched = await opens(service, `#frame=${SKY}`, size);
+    const watched = await opens(stand.service, `#frame=${SKY}`, size);
     await watched.shows(SKY);
     for (const key of ["1", "r", "x", "i", "l", "w", "m"]) await watched.page.keyboard.press(key);
     await until(() => told(watched, "at") !== "" && told(watched, "panel") === "measure", "the link is written");
@@ -66,7 +58,7 @@ describe.each(SIZES)("$name", (size) => {
   });
 
   test("back and forward go from frame to frame", async () => {
-    const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}`, size);
+    const watched = await opens(stand.service, `#frame=${BLOCKS}&${LOOK}`, size);
     await watched.shows(BLOCKS);
     await goesTo(watched, `#frame=${SKY}`);
     await watched.shows(SKY);
@@ -80,7 +72,7 @@ describe.each(SIZES)("$name", (size) => {
     await watched.page.goBack();
     await watched.shows(BLOCKS);
     const stage = await stageOf(watched);
-    await isRight(watched, truth, fitted(sizeOf(truth.blocks), stage), stage, 48);
+    await isRight(watched, stand.truth, fitted(sizeOf(stand.truth.blocks), stage), stage, 48);
     await watched.page.goForward();
     await watched.shows(SKY);
     await watched.keeps("links-forward");
@@ -89,7 +81,7 @@ describe.each(SIZES)("$name", (size) => {
 
   test("a link's place is kept between frames of different sizes, back and forward too", async () => {
     const [sky, ramp] = [`#frame=${SKY}&at=700.5,600.25,1.25`, "#frame=known/ramp.fits&at=100,90,4"];
-    const watched = await opens(service, sky, size);
+    const watched = await opens(stand.service, sky, size);
     await watched.shows(SKY);
     const first = await seen(watched);
     await goesTo(watched, ramp);
@@ -111,7 +103,7 @@ describe.each(SIZES)("$name", (size) => {
   });
 
   test("a link that leads beside the plane shows all of it", async () => {
-    const watched = await opens(service, "#frame=known/ramp.fits&at=100000,100000,1", size);
+    const watched = await opens(stand.service, "#frame=known/ramp.fits&at=100000,100000,1", size);
     await watched.shows("known/ramp.fits");
     await until(() => told(watched, "at") === "", "it is fitted");
     expect(new Set((await seen(watched)).map(String)).size, "there is something to be seen").toBeGreaterThan(20);
@@ -123,14 +115,14 @@ describe.each(SIZES)("$name", (size) => {
 
   test("a link with several pictures", async () => {
     const other = encodeURIComponent(`frame=known/ramp.fits&stretch=linear`);
-    const watched = await opens(service, `#frame=${BLOCKS}&${LOOK}&pane=${other}&active=1&layout=side`, size);
+    const watched = await opens(stand.service, `#frame=${BLOCKS}&${LOOK}&pane=${other}&active=1&layout=side`, size);
     await watched.shows(BLOCKS);
     await watched.shows("known/ramp.fits");
     expect(await watched.page.locator(".pane:visible").count()).toBe(2);
     expect(await watched.page.locator(".pane.active").getAttribute("data-shown")).toBe("known/ramp.fits");
     const stage = await stageOf(watched);
-    const camera = fitted(sizeOf(truth.blocks), stage);
-    await isRight(watched, truth, { ...camera }, stage, 48);
+    const camera = fitted(sizeOf(stand.truth.blocks), stage);
+    await isRight(watched, stand.truth, { ...camera }, stage, 48);
     await watched.keeps("links-side");
     await watched.page.reload();
     await watched.shows("known/ramp.fits");
@@ -139,7 +131,7 @@ describe.each(SIZES)("$name", (size) => {
   });
 
   test("a link that makes no sense: words, and a way on", async () => {
-    const watched = await opens(service, "#frame=%%%20nowhere/%E0%A4%A.fits&at=a,b,c&turned=45&show=nothing&panel=none&pane&layout=five&shape=blob,1&zzz", size);
+    const watched = await opens(stand.service, "#frame=%%%20nowhere/%E0%A4%A.fits&at=a,b,c&turned=45&show=nothing&panel=none&pane&layout=five&shape=blob,1&zzz", size);
     await watched.page.getByRole("alert").filter({ hasText: /\S/ }).first().waitFor();
     expect(await watched.page.getByRole("alert").filter({ hasText: /\S/ }).first().innerText()).toMatch(/[a-z]{3}/);
     await watched.keeps("links-nonsense");
@@ -150,7 +142,7 @@ describe.each(SIZES)("$name", (size) => {
     await watched.shows(BLOCKS);
     await expect.poll(() => watched.page.getByRole("alert").filter({ hasText: /\S/ }).allInnerTexts()).toEqual([]);
     const stage = await stageOf(watched);
-    await isRight(watched, truth, fitted(sizeOf(truth.blocks), stage), stage, 48);
+    await isRight(watched, stand.truth, fitted(sizeOf(stand.truth.blocks), stage), stage, 48);
     watched.expected.push(/status of 40[04]/);
     await closes(watched);
   });

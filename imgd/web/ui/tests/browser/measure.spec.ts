@@ -1,28 +1,19 @@
 // What is measured is right: a line's profile, statistics of shapes, stars on a known field, the sky, and what is copied.
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Locator } from "playwright-core";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { drags, fitted, press, seenAt, stageOf, type Camera, type Point, type Stage } from "./hands";
-import { bench, closes, knownFrames, opens, serves, SIZES, temporary, until, type Service, type Truth, type Watched } from "./rig";
+import { benchOfKnown, closes, opens, SIZES, until, type Watched } from "./rig";
 
 const [SKY, RAMP] = ["known/sky.fits", "known/ramp.fits"];
 const ARCSEC_A_PIXEL = 0.8;
 const RING_DEGREES = 15; // A circle is looked at all around, so often.
 
-bench();
-let service: Service;
-let truth: Truth;
-
-beforeAll(async () => {
-  const folder = join(temporary(), "known");
-  truth = knownFrames(folder);
-  service = await serves([`known=${folder}`]);
-});
+const stand = benchOfKnown();
 
 describe.each(SIZES)("measuring at $name", (size) => {
   test("the profile of a known line, as a plot and as CSV", async () => {
-    const watched = await opens(service, `#frame=${RAMP}&panel=measure&tool=line&shape=line,11,21,110,21`, size);
+    const watched = await opens(stand.service, `#frame=${RAMP}&panel=measure&tool=line&shape=line,11,21,110,21`, size);
     await watched.shows(RAMP);
     const part = watched.page.getByRole("region", { name: "Profile" });
     await part.getByRole("img", { name: "Values along the line, 100 points" }).waitFor();
@@ -38,7 +29,7 @@ describe.each(SIZES)("measuring at $name", (size) => {
   });
 
   test("a line that is dragged is measured where it was drawn", async () => {
-    const watched = await opens(service, `#frame=${RAMP}&panel=measure&tool=line`, size);
+    const watched = await opens(stand.service, `#frame=${RAMP}&panel=measure&tool=line`, size);
     await watched.shows(RAMP);
     const stage = await stageOf(watched);
     const camera = fitted([500, 400], stage);
@@ -57,8 +48,8 @@ describe.each(SIZES)("measuring at $name", (size) => {
   });
 
   test.each(["rect", "circle"] as const)("the statistics of a %s are numpy's", async (kind) => {
-    const { numbers, ...figures } = truth.shapes[kind];
-    const watched = await opens(service, `#frame=${SKY}&panel=measure&tool=${kind}&shape=${kind},${numbers.join(",")}`, size);
+    const { numbers, ...figures } = stand.truth.shapes[kind];
+    const watched = await opens(stand.service, `#frame=${SKY}&panel=measure&tool=${kind}&shape=${kind},${numbers.join(",")}`, size);
     await watched.shows(SKY);
     const part = watched.page.getByRole("region", { name: "Statistics of the shape" });
     for (const [name, wanted] of Object.entries(figures)) {
@@ -72,10 +63,10 @@ describe.each(SIZES)("measuring at $name", (size) => {
   });
 
   test("circles are drawn around the stars of a known field, and their medians are told", async () => {
-    const watched = await opens(service, `#frame=${SKY}&panel=measure&show=stars&hide=minimap,scalebar&at=1000,750,1`, size);
+    const watched = await opens(stand.service, `#frame=${SKY}&panel=measure&show=stars&hide=minimap,scalebar&at=1000,750,1`, size);
     await watched.shows(SKY);
     const part = watched.page.getByRole("region", { name: "Stars", exact: true });
-    await part.getByRole("row", { name: `Found ${truth.sky.stars.length}` }).waitFor();
+    await part.getByRole("row", { name: `Found ${stand.truth.sky.stars.length}` }).waitFor();
     const told = (name: string) => part.getByRole("row", { name: new RegExp(`^${name}`) }).locator("td").textContent();
     const fwhm = Number.parseFloat((await told("Median FWHM")) ?? "");
     expect(Math.abs(fwhm - 2.3548 * 2.2), `median FWHM ${fwhm}`).toBeLessThan(0.15);
@@ -84,7 +75,7 @@ describe.each(SIZES)("measuring at $name", (size) => {
     expect(Math.abs(hfr - 1.1774 * 2.2), `median HFR ${hfr}`).toBeLessThan(0.25);
     const stage = await stageOf(watched);
     const camera: Camera = { x: 1000, y: 750, scale: 1, turn: 0, flip: false };
-    const seen = truth.sky.stars.map(([x, y]) => seenAt(camera, stage, [x - 0.5, 1500.5 - y])).filter(([x, y]) => x > 30 && y > 30 && x < stage.width - 30 && y < stage.height - 90);
+    const seen = stand.truth.sky.stars.map(([x, y]) => seenAt(camera, stage, [x - 0.5, 1500.5 - y])).filter(([x, y]) => x > 30 && y > 30 && x < stage.width - 30 && y < stage.height - 90);
     expect(seen.length, "stars in sight").toBeGreaterThan(size.touch ? 0 : 5);
     const rings = await ringsAt(watched, seen);
     for (const [at, ring] of rings.entries()) {
@@ -99,7 +90,7 @@ describe.each(SIZES)("measuring at $name", (size) => {
   });
 
   test("grid and compass where the header has a sky; without one the directions are x and y", async () => {
-    const watched = await opens(service, `#frame=${SKY}&show=grid,compass&hide=minimap&panel=measure`, size);
+    const watched = await opens(stand.service, `#frame=${SKY}&show=grid,compass&hide=minimap&panel=measure`, size);
     await watched.shows(SKY);
     await until(async () => (await drawnPixels(watched)) > 1500, "a grid is drawn");
     await watched.page.getByRole("region", { name: "Find a position" }).waitFor();
@@ -108,7 +99,7 @@ describe.each(SIZES)("measuring at $name", (size) => {
     await watched.page.locator("body").press("g");
     await until(async () => (await drawnPixels(watched)) < withGrid / 2, "the grid goes");
     await closes(watched);
-    const plain = await opens(service, `#frame=${RAMP}&show=grid,compass&hide=minimap&panel=measure`, size);
+    const plain = await opens(stand.service, `#frame=${RAMP}&show=grid,compass&hide=minimap&panel=measure`, size);
     await plain.shows(RAMP);
     await plain.page.getByRole("region", { name: "Stars", exact: true }).waitFor();
     await until(async () => (await drawnPixels(plain)) > 20, "scale bar and compass are drawn");
@@ -121,7 +112,7 @@ describe.each(SIZES)("measuring at $name", (size) => {
 
   test("the scale bar is as long as it says", async () => {
     for (const [frame, scale] of [[SKY, 0.5], [RAMP, 2]] as const) {
-      const watched = await opens(service, `#frame=${frame}&hide=minimap&at=${frame === SKY ? "1000,750" : "250,200"},${scale}`, size);
+      const watched = await opens(stand.service, `#frame=${frame}&hide=minimap&at=${frame === SKY ? "1000,750" : "250,200"},${scale}`, size);
       await watched.shows(frame);
       const lengths = await barOf(watched);
       const each = frame === SKY ? ARCSEC_A_PIXEL / scale : 1 / scale;
@@ -134,9 +125,9 @@ describe.each(SIZES)("measuring at $name", (size) => {
   });
 
   test("position and value under the cursor are copied", async () => {
-    const watched = await opens(service, `#frame=${SKY}&at=1000,750,2&hide=minimap`, size);
+    const watched = await opens(stand.service, `#frame=${SKY}&at=1000,750,2&hide=minimap`, size);
     await watched.shows(SKY);
-    const [x, y, value] = truth.sky.values[1] ?? [0, 0, 0];
+    const [x, y, value] = stand.truth.sky.values[1] ?? [0, 0, 0];
     const stage = await stageOf(watched);
     const there = onPage(stage, seenAt({ x: 1000, y: 750, scale: 2, turn: 0, flip: false }, stage, [x - 0.5, 1500.5 - y]));
     if (size.touch) await watched.page.touchscreen.tap(...there);

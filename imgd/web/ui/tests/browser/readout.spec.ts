@@ -1,22 +1,14 @@
 // What is under the cursor: the value that the file has, and the position that astropy finds.
-import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { goesTo, stageOf, told, type Point } from "./hands";
-import { bench, closes, knownFrames, opens, serves, SIZES, temporary, until, type Service, type Size, type Truth, type Watched } from "./rig";
+import { benchOfKnown, closes, opens, SIZES, until, type Size, type Watched } from "./rig";
 
 const SKY = "known/sky.fits";
 const HEIGHT = 1500;
 const SCALE = 8;
 const PIXEL_ARCSEC = 0.8;
 
-let service: Service;
-let truth: Truth;
-bench();
-beforeAll(async () => {
-  const folder = join(temporary(), "known");
-  truth = knownFrames(folder);
-  service = await serves([folder]);
-});
+const stand = benchOfKnown();
 
 const readout = (watched: Watched) => watched.page.locator(".readout");
 const linkTo = (ref: string, height: number, [x, y]: Point, aside = 0): string => `#frame=${ref}&at=${x - 0.5 - aside / SCALE},${height - y + 0.5},${SCALE}`;
@@ -38,7 +30,7 @@ async function pointsAt(watched: Watched, ref: string, height: number, at: Point
 }
 
 async function opensAt(size: Size, ref: string): Promise<Watched> {
-  const watched = await opens(service, `#frame=${ref}`, size);
+  const watched = await opens(stand.service, `#frame=${ref}`, size);
   await watched.shows(ref);
   return watched;
 }
@@ -54,7 +46,7 @@ async function says(watched: Watched, words: RegExp): Promise<void> {
 describe.each(SIZES)("$name", (size) => {
   test("values are those of the file, positions those of astropy", async () => {
     const watched = await opensAt(size, SKY);
-    for (const [x, y, value] of truth.sky.values) {
+    for (const [x, y, value] of stand.truth.sky.values) {
       await pointsAt(watched, SKY, HEIGHT, [x, y]);
       await says(watched, new RegExp(`x ${x}\\.0 y ${y}\\.0 ${value} adu`));
     }
@@ -65,7 +57,7 @@ describe.each(SIZES)("$name", (size) => {
   test("the sky position is astropy's, to a tenth of a pixel", async () => {
     const watched = await opensAt(size, SKY);
     let degrees = false;
-    for (const [x, y, ra, dec] of truth.sky.world) {
+    for (const [x, y, ra, dec] of stand.truth.sky.world) {
       await pointsAt(watched, SKY, HEIGHT, [x, y]);
       await says(watched, /RA .* Dec /);
       const sky = readout(watched).getByRole("button", { name: /RA/ });
@@ -111,9 +103,9 @@ describe.each(SIZES)("$name", (size) => {
   test("rows that a truncated frame lacks are bad", async () => {
     const ref = "known/truncated.fits";
     const watched = await opensAt(size, ref);
-    await pointsAt(watched, ref, truth.truncated.of, [150, 50]);
+    await pointsAt(watched, ref, stand.truth.truncated.of, [150, 50]);
     await says(watched, / 1000$/);
-    await pointsAt(watched, ref, truth.truncated.of, [150, 400]);
+    await pointsAt(watched, ref, stand.truth.truncated.of, [150, 400]);
     await says(watched, / bad/);
     await watched.keeps("readout-truncated");
     await closes(watched);
@@ -121,7 +113,7 @@ describe.each(SIZES)("$name", (size) => {
 
   test("the magnifier shows the pixels around the cursor", async () => {
     const ref = "known/blocks.fits";
-    const watched = await opens(service, `#frame=${ref}&cut=0,50000&stretch=linear&show=magnifier`, size);
+    const watched = await opens(stand.service, `#frame=${ref}&cut=0,50000&stretch=linear&show=magnifier`, size);
     await watched.shows(ref);
     await goesTo(watched, `#frame=${ref}&cut=0,50000&stretch=linear&show=magnifier&at=401,350,1`);
     await until(() => told(watched, "at").startsWith("401,350"), "it is there");

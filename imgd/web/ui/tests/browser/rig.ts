@@ -229,6 +229,18 @@ export function bench(): void {
   });
 }
 
+/** Have a browser, and a daemon that serves the known frames as the root `known`: filled in when the tests begin. */
+export function benchOfKnown(): { service: Service; truth: Truth } {
+  const stand = {} as { service: Service; truth: Truth };
+  bench();
+  beforeAll(async () => {
+    const folder = join(temporary(), "known");
+    stand.truth = knownFrames(folder);
+    stand.service = await serves([folder]);
+  });
+  return stand;
+}
+
 export async function serves(roots: string[], ...flags: string[]): Promise<Service> {
   const service = new Service(roots, flags);
   services.push(service);
