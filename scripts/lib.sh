@@ -24,6 +24,19 @@ as_root() {
 
 may_be_root() { as_root true; }
 
+# Debian asks this file whether the service of a package that is being installed may start.
+POLICY=/usr/sbin/policy-rc.d
+
+# Has apt-get install the named packages; none of their services is started. In a shell of its own, for its trap.
+apt_install() (
+    if [ ! -e $POLICY ]; then
+        trap 'as_root rm -f $POLICY' EXIT
+        printf '#!/bin/sh\nexit 101\n' | as_root sh -c "cat >$POLICY && chmod 755 $POLICY"
+    fi
+    as_root apt-get -q update &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@"
+)
+
 # Installs those of the named Debian packages that are missing.
 need_debian() {
     local missing=() package log
@@ -35,8 +48,7 @@ need_debian() {
     may_be_root || fail "these Debian packages are missing: ${missing[*]}; as root: apt-get install ${missing[*]}"
     log=$(mktemp)
     say "installing Debian packages: ${missing[*]}"
-    if ! { as_root apt-get -q update && as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get -q -y --no-install-recommends install "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+    if ! apt_install "${missing[@]}" >"$log" 2>&1 </dev/null; then
         cat "$log" >&2
         rm -f "$log"
         fail "apt-get could not install: ${missing[*]} (its own words are above)"
