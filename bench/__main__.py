@@ -1,4 +1,4 @@
-"""`python -m bench [engine] [pixels] [events] [live] [viewer]`: measure, print a table, write bench-NAME.json."""
+"""`python -m bench [NAME ...]`: measure, print a table, write bench-NAME.json."""
 
 import argparse
 import os
@@ -10,10 +10,13 @@ from typing import Final
 
 import trio
 
+from bench.aborts import measure_aborts
 from bench.engine import measure_engine
 from bench.events import measure_events
 from bench.live import measure_live
+from bench.load import measure_load
 from bench.pixels import measure_pixels
+from bench.sizing import measure_sizing
 from bench.table import Measure, table_text, write_json
 from bench.viewer import measure_viewer
 
@@ -23,6 +26,9 @@ BENCHES: Final[dict[str, tuple[Callable[[Path, int], Awaitable[list[Measure]]], 
     "events": (measure_events, 3),
     "live": (measure_live, 3),
     "viewer": (measure_viewer, 5),
+    "load": (measure_load, 3),
+    "sizing": (measure_sizing, 1),
+    "aborts": (measure_aborts, 8),
 }
 """By name: what measures, and in how many rounds unless told otherwise."""
 
@@ -34,17 +40,17 @@ def main() -> int:
         description="Measure against the bounds that are asked. engine: what stands between a request and its "
         "picture, whatever the picture. pixels: every kind of frame against the machine's limit and against other "
         "programs. events: stores, deliveries, and how soon a new frame is at the browser. live: sessions and tiles. "
-        "viewer: the page in Chromium. "
+        "viewer: the page in Chromium. load: through nginx, as many users at once as there may be. "
+        "sizing: what things cost that there may be more of, for docs/sizing.md. "
+        "aborts: clients that leave, at eight points of a request, through every front. "
         "Each prints a table and writes bench-NAME.json.",
     )
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="engine, pixels, events, live, viewer; engine if none is named"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; engine if none is named")
     parser.add_argument(
         "--rounds",
         type=int,
         metavar="N",
-        help="rounds, instead of 15 (engine), 9 (pixels), 5 (viewer), 3 (events, live)",
+        help="rounds, instead of 15 (engine), 9 (pixels), 8 (aborts), 5 (viewer), 3 (events, live, load)",
     )
     given = parser.parse_args()
     if given.rounds is not None and given.rounds < 1:

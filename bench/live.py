@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -189,7 +190,7 @@ async def _hits(daemon: RunningDaemon, rounds: int) -> tuple[list[Measure], floa
         port = int(await trio.to_thread.run_sync(read_line, constant))
         for _ in range(rounds):
             ours.append((await _drive(daemon, job))["rate"])
-            other = RunningDaemon(daemon.process, daemon.host, port, daemon.folder, daemon.mark)
+            other = replace(daemon, port=port)
             theirs.append((await _drive(other, {**job, "targets": ["/"]}))["rate"])
     how = f"{median(ours):.0f}/s against {median(theirs):.0f}/s of {size_bytes} bytes; {CLIENTS} connections"
     rate = median(ours) / median(theirs)

@@ -22,8 +22,9 @@ from cgi_worker.wire.talk import Talk
 from cgi_worker.wire.tile_lists import tile_list_recipe
 from cgi_worker.wire.tiles import TILE_PX, TilePlace
 from cgi_worker.wire.view import Cut, View
+from imgd.engine.forking import WorkerLink
 from imgd.engine.segments import PAGE_BYTES, Segments
-from imgd.engine.workers import TemplateSettings, WorkerLink, open_template
+from imgd.engine.workers import TemplateSettings, open_template
 from tests.rig.crew import greet
 
 VIEWPORT: Final = (8, 5)  # Tiles across and down of a screen of 1920 x 1200.

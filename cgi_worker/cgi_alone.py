@@ -7,13 +7,14 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from cgi_worker import confine
+from cgi_worker.cgi import Question
 from cgi_worker.cgi_answer import answer_problem, answer_with
 from cgi_worker.formats.fits import walk
 from cgi_worker.source import check_source, open_source, source_of
 from cgi_worker.steps.parse import fit_facts
 from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.grammar import ViewError
-from cgi_worker.wire.packets import Ask, FailureCode, Identity
+from cgi_worker.wire.packets import FailureCode, Identity
 from cgi_worker.wire.recipe import picture_recipe
 from cgi_worker.wire.view import View, view_from_pairs
 
@@ -33,18 +34,20 @@ class Refused(Exception):
         self.parameter = parameter
 
 
-def answer(ask: Ask, roots: str) -> int:
+def answer(question: Question, roots: str) -> int:
     """Answer on standard output; return the exit code."""
     try:
-        head, body = _picture(ask, _roots(roots))
+        head, body = _picture(question, _roots(roots))
     except Refused as no:
-        return answer_problem(no.status, no.text, parameter=no.parameter, head_only=ask.head_only)
-    return answer_with(head, b"" if ask.head_only else body)
+        return answer_problem(no.status, no.text, parameter=no.parameter, head_only=question.head_only)
+    return answer_with(head, b"" if question.head_only else body)
 
 
-def _picture(ask: Ask, roots: Mapping[str, str]) -> tuple[str, bytes]:
+def _picture(question: Question, roots: Mapping[str, str]) -> tuple[str, bytes]:
     try:
-        pairs = parse_qsl(ask.query, keep_blank_values=True, strict_parsing=bool(ask.query), errors="surrogateescape")
+        pairs = parse_qsl(
+            question.query, keep_blank_values=True, strict_parsing=bool(question.query), errors="surrogateescape"
+        )
     except ValueError:
         raise Refused(400, "the query is malformed") from None
     if "u" in dict(pairs):
@@ -59,7 +62,7 @@ def _picture(ask: Ask, roots: Mapping[str, str]) -> tuple[str, bytes]:
             with open_source(path_fd) as source_fd:
                 source = source_of(source_fd)
                 etag = _etag(source_fd, view)
-                if _matches(ask.if_none_match, etag):
+                if _matches(question.tag, etag):
                     return f"Status: 304 Not Modified\r\nETag: {etag}\r\n\r\n", b""
                 threads = len(os.sched_getaffinity(0))
                 octets, media_type, _ = alone.render(source_fd, view, threads, limit_bytes=LIMIT_BYTES)
@@ -71,7 +74,7 @@ def _picture(ask: Ask, roots: Mapping[str, str]) -> tuple[str, bytes]:
     except StepFailed as error:
         raise Refused(_STATUS[error.code], error.text, "frame") from None
     head = f"Status: 200 OK\r\nContent-Type: {media_type}\r\nContent-Length: {len(octets)}\r\n"
-    return head + f"ETag: {etag}\r\nCache-Control: no-cache\r\n\r\n", octets
+    return head + f"ETag: {etag}\r\nCache-Control: no-cache\r\nAccept-Ranges: none\r\n\r\n", octets
 
 
 def _etag(source_fd: int, view: View) -> str:

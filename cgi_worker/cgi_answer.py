@@ -1,13 +1,12 @@
-"""A CGI/1.1 answer on standard output, whoever found out what it is."""
+"""A CGI/1.1 answer on standard output, whoever found out what it is. It imports nothing: see `cgi`."""
 
 import os
-from typing import Final
+import sys
 
-import msgspec
-
-RETRY_AFTER_S: Final = 2
-STDOUT: Final = 1
-TITLES: Final = {
+RETRY_AFTER_S = 2
+STDOUT = 1
+EXIT_NO_ANSWER = 5
+TITLES = {
     400: "Bad request",
     403: "Not yours",
     404: "No such frame",
@@ -22,9 +21,11 @@ TITLES: Final = {
 
 def answer_problem(status: int, detail: str, *, parameter: str = "", allow: str = "", head_only: bool = False) -> int:
     """Print a problem as the whole answer; return the exit code for it."""
+    import json  # noqa: PLC0415 A picture does without.
+
     title = TITLES[status]
     problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    body = msgspec.json.encode(problem | ({"parameter": parameter} if parameter else {}))
+    body = json.dumps(problem | ({"parameter": parameter} if parameter else {}), ensure_ascii=False).encode()
     head = f"Status: {status} {title}\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n"
     head += "Cache-Control: no-store\r\n"
     head += f"Allow: {allow}\r\n" if allow else ""
@@ -33,8 +34,11 @@ def answer_problem(status: int, detail: str, *, parameter: str = "", allow: str 
 
 
 def answer_with(head: str, body: bytes) -> int:
-    """Print a whole answer; return the exit code for it."""
+    """Print a whole answer; return the exit code for it. Ends this process if nobody reads it."""
     rest = memoryview(head.encode("utf-8") + body)
     while rest:
-        rest = rest[os.write(STDOUT, rest) :]
+        try:
+            rest = rest[os.write(STDOUT, rest) :]
+        except BrokenPipeError:
+            sys.exit(EXIT_NO_ANSWER)
     return 0

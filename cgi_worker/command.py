@@ -14,6 +14,7 @@ from cgi_worker.wire.view import PARAMETERS, view_from_pairs
 EXIT_USAGE: Final = 2
 EXIT_FILE: Final = 3
 EXIT_NO_FILE: Final = 4
+LAUNCHER: Final = "--launcher"
 LIMIT_BYTES: Final = 2 << 30  # Of all buffers together; there is one picture at a time.
 _UNITS: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _FLAGS: Final = tuple(name for name in PARAMETERS if name != "frame")
@@ -21,6 +22,8 @@ _FLAGS: Final = tuple(name for name in PARAMETERS if name != "frame")
 
 def run(given: Sequence[str]) -> int:
     """Do what the arguments ask; return the exit code (see `cli.main`)."""
+    if list(given) == [LAUNCHER]:
+        return _write("-", launcher().encode())
     arguments = _parser().parse_args(given)
     if not arguments.header and not arguments.out:
         return _fail(EXIT_USAGE, "-o is missing: where to put the picture (- is standard output)")
@@ -50,6 +53,22 @@ def run(given: Sequence[str]) -> int:
     finally:
         os.close(path_fd)
     return _write(arguments.out or "-", octets)
+
+
+def launcher() -> str:
+    """Write a program for a web server that is this one and starts in half the time: Python looks for nothing else."""
+    import msgspec  # noqa: PLC0415 Only to tell where libraries are.
+
+    ours = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    theirs = os.path.dirname(os.path.dirname(os.path.realpath(msgspec.__file__)))
+    return (
+        f"#!{sys.executable} -IS\n"
+        "# By `imgd-cgi --launcher`: write it again when imgd or its Python is installed elsewhere.\n"
+        "import sys\n\n"
+        f"sys.path += {list(dict.fromkeys((ours, theirs)))!r}\n"
+        "from cgi_worker.cli import main  # noqa: E402\n\n"
+        "sys.exit(main())\n"
+    )
 
 
 def _write(out: str, octets: bytes) -> int:
@@ -83,7 +102,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Make a picture of a FITS file.",
         epilog="A value that begins with a minus sign is written with =, as in --cut=-5,100. "
         "Without FILE, and with QUERY_STRING set, this is a CGI/1.1 program that asks the daemon at IMGD_SOCKET, "
-        "or works alone below IMGD_ROOTS (name=/directory:name=/directory).",
+        "or works alone below IMGD_ROOTS (name=/directory:name=/directory). "
+        "imgd-cgi --launcher prints a program for web servers that starts sooner.",
         allow_abbrev=False,
     )
     parser.add_argument("file", metavar="FILE")

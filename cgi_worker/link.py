@@ -2,6 +2,7 @@
 
 import array
 import os
+import select
 import socket
 from collections.abc import Sequence
 from typing import TypeVar
@@ -26,6 +27,8 @@ class Link:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
+        self._poll = select.poll()
+        self._poll.register(end, select.POLLIN)
 
     def fileno(self) -> int:
         """Tell the descriptor, for polling."""
@@ -64,6 +67,9 @@ class Link:
                 with it are closed then.
         """
         while True:
+            # Killed while it waits, this process must not take out what comes meanwhile: left unread, it is known there
+            # to be given to another.
+            self._poll.poll()
             try:
                 packet, ancillary, flags, _ = self._socket.recvmsg(
                     PACKET_BYTES_MAX, socket.CMSG_SPACE(DESCRIPTORS_MAX * _DESCRIPTOR_BYTES), socket.MSG_CMSG_CLOEXEC

@@ -1,10 +1,14 @@
 """Run: one stage, by the kind of its step."""
 
+from typing import Final
+
 from cgi_worker.answers import measure
 from cgi_worker.steps import deliver, encode, halve, parse, read, reduce, tile, tile_list, tone
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.steps import Deliver, Encode, Halve, Measure, Parse, Read, Reduce, Stage, Tile, Tiles, Tone
+
+NO_THREAD: Final = "can't start new thread"  # Words of Python's RuntimeError, which has no number.
 
 
 def do(stage: Stage, work: Work) -> Made:
@@ -13,6 +17,12 @@ def do(stage: Stage, work: Work) -> Made:
     Raises  StepFailed when it cannot be done; its outputs are then worthless.
     """
     try:
+        try:
+            return _do(stage, work)
+        except RuntimeError as error:
+            if NO_THREAD not in str(error):
+                raise
+        work.threads = 1  # The system lets no further thread start: this one does it all.
         return _do(stage, work)
     except MemoryError as error:
         raise StepFailed("too_big", "this takes more memory than a worker may have") from error

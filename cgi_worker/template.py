@@ -17,6 +17,8 @@ from cgi_worker import confine
 from cgi_worker.kernels.warm import has_compiled
 from cgi_worker.link import Link
 from cgi_worker.wire.packets import (
+    EXIT_NO_FORK,
+    EXIT_OUR_FAULT,
     TO_TEMPLATE,
     VERSION,
     Bye,
@@ -28,9 +30,6 @@ from cgi_worker.wire.packets import (
     Warming,
     WireError,
 )
-
-EXIT_NO_FORK = 71  # EX_OSERR of sysexits.h, told for a worker that could not be forked.
-EXIT_OUR_FAULT = 70  # EX_SOFTWARE
 
 Serve = Callable[[int], None]
 _SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache")
@@ -63,14 +62,14 @@ class Template:
         if received is None:
             return False
         match received:
-            case Fork() as order, [end]:
-                self._fork(order, end)
+            case Fork() as order, [end, errors]:
+                self._fork(order, end, errors)
                 return True
             case Bye(), []:
                 return False
-        raise WireError("a Fork comes with one descriptor, anything else with none")
+        raise WireError("a Fork comes with two descriptors, anything else with none")
 
-    def _fork(self, order: Fork, end: int) -> None:
+    def _fork(self, order: Fork, end: int, errors: int) -> None:
         template = os.getpid()
         try:
             pid = os.fork()
@@ -81,9 +80,19 @@ class Template:
         finally:
             if os.getpid() == template:
                 os.close(end)
+                os.close(errors)
         if pid == 0:
+            os.dup2(errors, 2)  # What it complains of is then known to be its own.
+            os.close(errors)
             self._live(order, end, template)
-        pidfd = os.pidfd_open(pid)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:  # Whoever cannot be watched must not live.
+            print(f"imgd: cannot watch a worker: {error}", file=sys.stderr, flush=True)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            self._link.send(Reaped(order.worker, EXIT_NO_FORK << 8))
+            return
         self._workers[pidfd] = (order.worker, pid)
         self._poll.register(pidfd, select.POLLIN)
         self._link.send(Forked(order.worker, pid), [pidfd])

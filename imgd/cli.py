@@ -4,12 +4,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import metadata
 from typing import Any, NoReturn
 
-from imgd.config import Settings, doc_of, flags_of, load_settings, settings_table
+from imgd.config import Settings, doc_of
 from imgd.errors import BadRequest, ConfigError
+from imgd.loading import load_settings
+from imgd.settings_table import flags_of, settings_table
 
 EXIT_WRONG_SETTING = 2
 
@@ -33,21 +35,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _watch(given)
         case "stat":
             return _stat(given)
+        case "doctor":
+            return _doctor(given)
+        case "page":
+            return _page()
         case _:
             return _serve(given)
 
 
 def _serve(given: dict[str, Any]) -> int:
     config = given.pop("config") or ""
-    flags = {name: value for name, value in given.items() if value is not None and value != []}
-    try:
+    flags = _flags(given)
+
+    def load() -> Settings:
         settings = load_settings(flags, os.environ, config)
         if not settings.roots:
             raise ConfigError("roots: name at least one directory to serve (imgd serve DIR...)")
+        return settings
+
+    try:
+        settings = load()
         from imgd.daemon import run  # noqa: PLC0415  # Only here: it is slow to load, and the other commands need none of it.
 
-        return run(settings)
+        return run(settings, load)
     except ConfigError as error:
+        print(f"imgd: {error}", file=sys.stderr)
+        return EXIT_WRONG_SETTING
+
+
+def _page() -> int:
+    from imgd.web.pages import NotBuilt, page_folder  # noqa: PLC0415  # Only here, as above.
+
+    try:
+        print(page_folder())
+        return 0
+    except NotBuilt as error:
         print(f"imgd: {error}", file=sys.stderr)
         return EXIT_WRONG_SETTING
 
@@ -55,6 +77,7 @@ def _serve(given: dict[str, Any]) -> int:
 def _watch(given: dict[str, Any]) -> int:
     from imgd.events.event import read_cursor  # noqa: PLC0415  # Only here, as above.
     from imgd.events.filters import filter_from_text, read_filters  # noqa: PLC0415
+    from imgd.trust import client_context  # noqa: PLC0415
     from imgd.watch import FROM_THE_START, Watching, live_url, run  # noqa: PLC0415
 
     try:
@@ -63,7 +86,9 @@ def _watch(given: dict[str, Any]) -> int:
         filters = [filter_from_text(text) for text in given["filter"]]
         read_filters(filters)
         url, since = live_url(given["url"]), given["since"]
-        return run(Watching(url, filters, since, given["json"], given["count"], progress=given["progress"]))
+        watching = Watching(url, filters, since, given["json"], given["count"], progress=given["progress"])
+        watching.trust = client_context(given["cafile"]) if given["cafile"] else None
+        return run(watching)
     except BadRequest as error:
         print(f"imgd: {error.parameter}: {error.text}", file=sys.stderr)
     except ConfigError as error:
@@ -72,14 +97,38 @@ def _watch(given: dict[str, Any]) -> int:
 
 
 def _stat(given: dict[str, Any]) -> int:
-    from imgd.stat import Wish, place_of, run  # noqa: PLC0415  # Only here, as above.
+    from imgd.reaching import place_of  # noqa: PLC0415  # Only here, as above.
+    from imgd.stat.asking import Wish  # noqa: PLC0415
+    from imgd.stat.run import run  # noqa: PLC0415
 
     try:
-        place = place_of(given["url"])
+        place = replace(place_of(given["url"]), cafile=given["cafile"] or "")
     except ConfigError as error:
         print(f"imgd: {error}", file=sys.stderr)
         return EXIT_WRONG_SETTING
-    return run(Wish(place, given["json"], given["end_session"], given["end_runner"], given["end_all"]))
+    wish = Wish(
+        place, given["json"], given["end_session"], given["end_runner"], given["end_all"], once=given["once"]
+    )  # fmt: skip
+    return run(wish)
+
+
+def _doctor(given: dict[str, Any]) -> int:
+    from imgd.doctor.run import Parts, run  # noqa: PLC0415  # Only here, as above.
+    from imgd.web.pages import load_pages  # noqa: PLC0415
+    from imgd.web.tls import Certificate  # noqa: PLC0415
+
+    def expiry(certfile: str, keyfile: str) -> float:
+        return Certificate(certfile, keyfile).expires_at
+
+    def page() -> dict[str, bytes]:
+        return {path: found.body for path, found in load_pages().items()}
+
+    config, as_json = given.pop("config") or "", given.pop("json")
+    return run(_flags(given), config, Parts(expiry, page), as_json=as_json)
+
+
+def _flags(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None and value != []}
 
 
 def _count(text: str) -> int:
@@ -91,11 +140,26 @@ def _count(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="imgd", description="Show scientific frames in a browser.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"imgd {metadata.version('imgd')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|watch|stat|settings")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|doctor|watch|stat|page|settings")
     commands.add_parser("settings", help="print the table of all settings", allow_abbrev=False)
+    commands.add_parser("page", help="print the folder of the page, for a web server in front", allow_abbrev=False)
     _add_watch(commands.add_parser("watch", help="print events as they happen", allow_abbrev=False))
-    _add_stat(commands.add_parser("stat", help="show who is connected, or end sessions", allow_abbrev=False))
+    _add_stat(
+        commands.add_parser(
+            "stat", help="show how a daemon does and who is connected, or end sessions", allow_abbrev=False
+        )
+    )
     serve = commands.add_parser("serve", help="serve the frames below directories", allow_abbrev=False)
+    _add_settings(serve)
+    doctor = commands.add_parser(
+        "doctor", help="look for what will be trouble, and say what to change", allow_abbrev=False
+    )
+    _add_settings(doctor)
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    return parser
+
+
+def _add_settings(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--config", metavar="FILE", help="TOML file with settings; variables and flags override it")
     for setting in fields(Settings):
         doc = doc_of(setting)
@@ -105,7 +169,6 @@ def _parser() -> argparse.ArgumentParser:
         else:
             action = "append" if doc.many else "store"
             serve.add_argument(*flags_of(setting), dest=setting.name, action=action, metavar="X", help=help_text)
-    return parser
 
 
 def _add_watch(watch: argparse.ArgumentParser) -> None:
@@ -116,6 +179,7 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
         help="only events such as 'type=frame.arrived' or 'path glob night/**'; all of several must match",
     )  # fmt: skip
     watch.add_argument("--json", action="store_true", help="print each event as JSON")
+    watch.add_argument("--cafile", metavar="FILE", help="authorities to trust over https, in place of the system's")
     watch.add_argument("--progress", action="store_true", help="print progress too, such as that of a root's scan")
     watch.add_argument("--count", metavar="N", type=_count, help="end after so many events")
 
@@ -126,6 +190,8 @@ def _add_stat(stat: argparse.ArgumentParser) -> None:
         help="a daemon of this machine: http://127.0.0.1:8765/ (which it is if none is given), or unix:/path",
     )  # fmt: skip
     stat.add_argument("--json", action="store_true", help="print the answer as JSON")
+    stat.add_argument("--cafile", metavar="FILE", help="authorities to trust over https, in place of the system's")
+    stat.add_argument("--once", action="store_true", help="print one table, and do not go on")
     end = stat.add_mutually_exclusive_group()
     end.add_argument("--end-session", metavar="NAME", help="end this session")
     end.add_argument("--end-runner", metavar="N", type=_count, help="end the runner of this number")

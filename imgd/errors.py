@@ -8,10 +8,12 @@ class ImgdError(Exception):
     title      the kind of problem, the same for each of its kind.
     text       what is wrong this time; no path of the daemon's machine, no stack.
     parameter  the request's parameter at fault, "" if none.
+    reason     in one word what was short, for figures; "" where nothing was.
     """
 
     status = 500
     title = "Internal error"
+    reason = ""
 
     def __init__(self, text: str, parameter: str = "") -> None:
         super().__init__(text)
@@ -88,13 +90,16 @@ class Busy(ImgdError):
 
     status, title = 503, "Busy"
 
-    def __init__(self, text: str, retry_after_s: float) -> None:
+    def __init__(self, text: str, retry_after_s: float, reason: str = "") -> None:
         super().__init__(text)
         self.retry_after_s = retry_after_s
+        self.reason = reason or self.reason
 
 
 class Rewritten(Busy):
     """The frame is no longer the one that it was when the job was planned."""
+
+    reason = "rewritten"
 
 
 class WorkerLost(ImgdError):
@@ -117,6 +122,7 @@ class Gone(ImgdError):
     """The job was stopped: superseded by a newer view, or the daemon is ending."""
 
     status, title = 503, "Stopped"
+    reason = "stopped"
 
 
 class ConfigError(Exception):

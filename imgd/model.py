@@ -4,6 +4,7 @@ import enum
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Literal
 
 from cgi_worker.wire.facts import Source
 from cgi_worker.wire.packets import FailureCode
@@ -71,6 +72,7 @@ class Refused:
 
     why: str
     retry_after_s: float
+    reason: Literal["queue_full", "waited", "storage", "processes", "descriptors", "template", "lost"] = "waited"
 
 
 Outcome = Replied | Failed | Crashed | TimedOut | Stopped | Superseded | Refused

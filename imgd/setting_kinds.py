@@ -45,6 +45,7 @@ class Doc:
 
     read  makes the value from text, or from what TOML holds; raises ValueError with words that follow "must be".
     low   smallest value allowed, None: not a number. zero  what 0 means, "" when it is a number like the others.
+    live  another value is taken up by SIGHUP.
     """
 
     reason: str
@@ -56,6 +57,7 @@ class Doc:
     flags: tuple[str, ...] = ()
     default_text: str = ""
     many: bool = False
+    live: bool = False
 
 
 def read_whole(raw: Any) -> int:
@@ -104,6 +106,40 @@ def read_level(raw: Any) -> str:
     if raw in ("debug", "info", "warning", "error"):
         return str(raw)
     raise ValueError("one of debug, info, warning, error")
+
+
+def read_log(raw: Any) -> Literal["stderr", "syslog", "journal"]:
+    """Read where the log goes."""
+    match raw:
+        case "stderr":
+            return "stderr"
+        case "syslog":
+            return "syslog"
+        case "journal":
+            return "journal"
+    raise ValueError("stderr, syslog or journal")
+
+
+def read_log_lines(raw: Any) -> Literal["auto", "text", "json"]:
+    """Read what lines of the log look like."""
+    match raw:
+        case "auto":
+            return "auto"
+        case "text":
+            return "text"
+        case "json":
+            return "json"
+    raise ValueError("auto, text or json")
+
+
+def read_switch(raw: Any) -> Literal["on", "off"]:
+    """Read whether something is to be."""
+    match raw:
+        case "on" | True:
+            return "on"
+        case "off" | False:
+            return "off"
+    raise ValueError("on or off")
 
 
 def read_rows(raw: Any) -> Literal["up", "down"]:

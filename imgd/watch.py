@@ -7,6 +7,7 @@ import os
 import random
 import select
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from wsproto.utilities import ProtocolError
 
 from imgd.errors import BadRequest, ConfigError
 from imgd.events.event import read_cursor
+from imgd.trust import client_context, tls_trouble
 
 EXIT_OK: Final = 0
 EXIT_REFUSED: Final = 1
@@ -101,6 +103,7 @@ class Watching:
     cursor  everything up to here has been printed; None: from now on; FROM_THE_START: all that is kept.
     left    events to print before the end; None: no end.
     progress  print progress as well: it has no cursor, and is not counted.
+    trust  whom to trust over https; None: the system's authorities.
     """
 
     url: str
@@ -110,6 +113,7 @@ class Watching:
     left: int | None
     progress: bool = False
     failures: int = 0
+    trust: ssl.SSLContext | None = None
 
 
 def live_url(text: str) -> str:
@@ -178,7 +182,11 @@ async def _connect_once(watching: Watching) -> str:
     """Follow by one connection; tell why it ended, "" if there was enough."""
     try:
         with trio.fail_after(CONNECT_LIMIT_S):
-            stream = await _open_stream(watching.url)
+            stream = await _open_stream(watching)
+    except trio.BrokenResourceError as error:
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            raise Refused(f"{watching.url}: {tls_trouble(error)}") from error
+        return f"cannot connect: {tls_trouble(error) or 'the connection broke'}"
     except (OSError, trio.TooSlowError) as error:
         return f"cannot connect: {error or 'no answer'}"
     why, final = "", None
@@ -206,11 +214,19 @@ def _status_of(group: BaseExceptionGroup[Any]) -> int:
     return _status_of(first) if isinstance(first, BaseExceptionGroup) else int(first.status_code)
 
 
-async def _open_stream(url: str) -> Stream:
-    parts = urlsplit(url)
+async def _open_stream(watching: Watching) -> Stream:
+    parts = urlsplit(watching.url)
     assert parts.hostname is not None
     if parts.scheme == "wss":
-        return await trio.open_ssl_over_tcp_stream(parts.hostname, parts.port or 443, https_compatible=True)
+        stream = await trio.open_ssl_over_tcp_stream(
+            parts.hostname, parts.port or 443, https_compatible=True, ssl_context=watching.trust or client_context()
+        )
+        try:
+            await stream.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return stream
     return await trio.open_tcp_stream(parts.hostname, parts.port or 80)
 
 

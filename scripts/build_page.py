@@ -25,6 +25,11 @@ _UI: Final = Path("imgd/web/ui")
 _PAGE: Final = Path("imgd/web/page")
 _STAMP: Final = ".built-from"
 _PACKED: Final = (".js", ".css", ".html", ".svg")
+_BROTLI: Final = """
+const fs = require("node:fs"), zlib = require("node:zlib");
+for (const path of process.argv.slice(1))
+  fs.writeFileSync(path + ".br", zlib.brotliCompressSync(fs.readFileSync(path)));
+"""
 _NOT_SOURCE: Final = ("node_modules", "tests")
 
 
@@ -58,8 +63,10 @@ def _build(ui: Path, page: Path, made_from: str) -> None:
     made = Path(tempfile.mkdtemp(prefix=".page-", dir=page.parent))
     try:
         _run(ui, "node_modules/vite/bin/vite.js", "build", "--outDir", str(made), "--emptyOutDir", "--logLevel", "warn")
-        for path in [path for path in made.rglob("*") if path.suffix in _PACKED]:
+        texts = [path for path in made.rglob("*") if path.suffix in _PACKED]
+        for path in texts:
             path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
+        _run(ui, "--eval", _BROTLI, "--", *map(str, texts))
         (made / _STAMP).write_text(made_from)
         made.chmod(0o755)
         if page.exists():

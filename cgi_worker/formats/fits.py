@@ -22,6 +22,7 @@ BLOCK: Final = 2880
 SCAN_BYTES_MAX: Final = 8 << 20  # Header bytes of one file: 100,000 cards, about half a second.
 AXES_MAX: Final = 32
 AXIS_MAX: Final = 2**31 - 1
+WRAPPED_ROW_BYTES_MAX: Final = 32 << 20  # A row inside a gzip file is held whole; 16 million 16-bit pixels are enough.
 STORED: Final[dict[int, StoredType]] = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
 ROW_ORDERS: Final = {"TOP-DOWN": True, "BOTTOM-UP": False}
 PATTERNS: Final = ("RGGB", "BGGR", "GRBG", "GBRG")
@@ -191,6 +192,10 @@ def _describe(index: int, header: Header, reached: int, walking: _Walk) -> Hdu:
     rows = min(hdu.height_px * hdu.planes, max(0, reached - hdu.offset) // row_bytes)
     wrapped = isinstance(walking.octets, Inflated)
     hdu = replace(_scaled(hdu, values, walking), rows=rows, kind="compressed" if wrapped else "image")
+    if wrapped and row_bytes > WRAPPED_ROW_BYTES_MAX:
+        return replace(
+            hdu, reason=f"inside a gzip file, and a row has {row_bytes} bytes; {WRAPPED_ROW_BYTES_MAX} at most"
+        )
     return hdu if rows else replace(hdu, reason="the file ends before the end of its first row")
 
 

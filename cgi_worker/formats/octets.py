@@ -113,7 +113,8 @@ class Inflated:
             return b""
         while len(self._ready) < size and self._inflate():
             pass
-        return bytes(self._ready[:size])
+        with memoryview(self._ready) as ready:
+            return bytes(ready[:size])
 
     def reach(self, offset: int) -> int:
         """Forget everything before `offset`; tell how far there was something."""

@@ -1,6 +1,8 @@
 """How kernels are compiled: ahead of use, for exact types, without the GIL; kept on disk beside their source."""
 
+import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import numba
@@ -8,13 +10,27 @@ import numba
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 _types: Final[Any] = numba.types
+_lost: Final[list[OSError]] = []  # Why nothing is kept any more; tried once, since the first try costs a compilation.
 BYTES: Final[Any] = _types.Array(numba.u1, 2, "C", readonly=True)  # Rows of a mapped file, or of a lent plane.
 
 
 def compiled(*types: Any) -> Callable[[Kernel], Kernel]:
-    """Compile a kernel when its module is imported, for these argument types and no others."""
-    decorate = numba.njit(numba.void(*types), nogil=True, cache=True, boundscheck=False, error_model="numpy")
-    return cast(Callable[[Kernel], Kernel], decorate)
+    """Compile a kernel when its module is imported, for these argument types and no others.
+
+    Where it cannot be kept, the disk being full, it is compiled once more for this process alone.
+    """
+    how = partial(numba.njit, numba.void(*types), nogil=True, boundscheck=False, error_model="numpy")
+
+    def compile_and_keep(function: Kernel) -> Kernel:
+        if not _lost:
+            try:
+                return cast(Kernel, how(cache=True)(function))
+            except OSError as error:
+                _lost.append(error)
+                warnings.warn(f"kernels cannot be kept for the next start: {error.strerror}", stacklevel=2)
+        return cast(Kernel, how(cache=False)(function))
+
+    return compile_and_keep
 
 
 def part(function: Kernel) -> Kernel:

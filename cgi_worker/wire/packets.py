@@ -11,6 +11,8 @@ PACKET_BYTES_MAX: Final = 131_072  # Below the kernel's default socket buffer (2
 DESCRIPTORS_MAX: Final = 64  # Of one packet; the kernel allows 253.
 TEXT_MAX: Final = 2000
 STEP_FACTS_BYTES_MAX: Final = 16_384
+EXIT_OUR_FAULT: Final = 70  # EX_SOFTWARE of sysexits.h: a bug of ours ended the process; its stderr says which.
+EXIT_NO_FORK: Final = 71  # EX_OSERR, told for a worker that could not be forked.
 
 FailureCode = Literal["bad_frame", "changed", "forbidden", "too_big", "sink_gone"]
 
@@ -51,7 +53,7 @@ class Warmed(_Message, frozen=True, tag="warmed"):
 
 
 class Fork(_Message, frozen=True, tag="fork"):
-    """Daemon -> template, with one descriptor: the new worker's end of its socket pair."""
+    """Daemon -> template, with two descriptors: the new worker's end of its socket pair, and its stderr."""
 
     worker: int
     identity: Identity
@@ -162,7 +164,8 @@ class Detached(_Message, frozen=True, tag="detached"):
 class Ask(_Message, frozen=True, tag="ask"):
     """CGI -> daemon: about a UID, or a view as its query string; with its standard output if `hand_over`.
 
-    not_modified  the If-None-Match header's text.
+    if_none_match  that header's text.
+    name           what the query is about, as in the daemon's addresses: a picture, or a question such as "stats".
     """
 
     version: int
@@ -170,6 +173,7 @@ class Ask(_Message, frozen=True, tag="ask"):
     hand_over: bool
     if_none_match: str = ""
     head_only: bool = False
+    name: str = "img"
 
 
 class Answer(_Message, frozen=True, tag="answer"):

@@ -150,7 +150,8 @@ class Measure(msgspec.Struct, frozen=True, tag="measure", tag_field="step", forb
 class Deliver(msgspec.Struct, frozen=True, tag="deliver", tag_field="step", forbid_unknown_fields=True):
     """Encoded bytes -> the descriptor handed over with the todo list, as a CGI/1.1 answer.
 
-    head  the CGI header block, its empty line included; `{bytes}` in it stands for how many bytes follow.
+    head  the CGI header block, its empty line included; `{bytes}` in it stands for how many bytes follow,
+          `{levels}` for a header line with the levels used, or for nothing.
     """
 
     head: str

@@ -117,10 +117,12 @@ def failure_of(error: OSError, name: str) -> ImgdError:
             return no_such(name)
         case errno.EACCES | errno.EPERM:
             return NotYours("the frame's directory may not be read", "frame")
+        case errno.EAGAIN:
+            return Busy("the system lets no further thread start", _RETRY_AFTER_S, "processes")
         case errno.EMFILE | errno.ENFILE | errno.ENOMEM:
-            return Busy("too many files are open", _RETRY_AFTER_S)
+            return Busy("too many files are open", _RETRY_AFTER_S, "descriptors")
         case _:
-            return Busy(f"the file system failed: {os.strerror(error.errno or 0)}", _RETRY_AFTER_S)
+            return Busy(f"the file system failed: {os.strerror(error.errno or 0)}", _RETRY_AFTER_S, "storage")
 
 
 def refuse_special(mode: int) -> None:

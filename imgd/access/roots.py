@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,9 +29,10 @@ from imgd.access.lookup import (
 )
 from imgd.config import Settings
 from imgd.entry import Entry, ref_of
-from imgd.errors import Busy, ConfigError
+from imgd.errors import Busy, ConfigError, ImgdError
 from imgd.model import OpenSource
 from imgd.setting_kinds import Root
+from imgd.threads import in_thread
 
 log = logging.getLogger("imgd.roots")
 
@@ -128,6 +129,8 @@ class Roots:
         """
         self._settings = settings
         self._roots: dict[str, _KnownRoot] = {}
+        self.changed = trio.Event()
+        self._about_to_come: dict[Root, _KnownRoot] = {}
         self._salts = itertools.count(1)
         self._on_news: Callable[[], None] = lambda: None
         missing: list[str] = []
@@ -135,7 +138,7 @@ class Roots:
             known = _KnownRoot(root, trio.CapacityLimiter(settings.lookups_max))
             try:
                 with known.entered() as fd:
-                    os.close(open_beneath(fd, b".", os.O_PATH))
+                    _look_in(fd)
             except _RootAway as error:
                 missing.append(f"roots: cannot open {root.directory}: {_strerror(error)}")
             except OSError as error:
@@ -146,6 +149,43 @@ class Roots:
             raise ConfigError(missing[0])
         for words in missing:
             log.warning("%s; it is served when it is there", words)
+
+    @property
+    def listing_max(self) -> int:
+        """Most names in one page of a listing."""
+        return self._settings.listing_max
+
+    def serves(self, directory: str) -> bool:
+        """Tell whether a directory, or a frame, is below a root that is served."""
+        return directory.partition("/")[0] in self._roots
+
+    async def look_at(self, roots: Iterable[Root]) -> None:
+        """Look at roots that are about to be served, so that their first reader does not come upon news.
+
+        One that is away, or hangs, is served when it is there.
+        """
+        for root in roots:
+            known = self._about_to_come[root] = _KnownRoot(root, trio.CapacityLimiter(1))
+            try:
+                await self._in_thread(known, partial(_look_first, root=known), root.name)
+            except ImgdError as error:
+                log.warning("root %s: %s; it is served when it is there", root.name, error.text)
+
+    def take(self, settings: Settings) -> None:
+        """Serve these roots, with these limits, from now on. What is open stays open; who waits for a root that is
+        served no longer gets what it waits for."""
+        self._settings = settings
+        roots: dict[str, _KnownRoot] = {}
+        for root in settings.roots:
+            known = self._roots.get(root.name)
+            if known is None or known.root != root:
+                known = self._about_to_come.get(root) or _KnownRoot(root, trio.CapacityLimiter(1))
+            known.threads.total_tokens = settings.lookups_max
+            roots[root.name] = known
+        self._about_to_come.clear()
+        self._roots = roots
+        self.changed.set()
+        self.changed = trio.Event()
 
     def tell_news(self, on_news: Callable[[], None]) -> None:
         """Have somebody told when a root has come to be another directory: appeared, mounted, moved into its place."""
@@ -212,11 +252,13 @@ class Roots:
 
         try:
             with trio.fail_after(self._settings.lookup_limit_s):
-                return await trio.to_thread.run_sync(enter, abandon_on_cancel=True, limiter=root.threads)
+                return await in_thread(enter, limiter=root.threads)
         except trio.TooSlowError:
-            raise Busy(f"the file system of root {root.root.name!r} does not answer", _RETRY_AFTER_S) from None
+            raise Busy(
+                f"the file system of root {root.root.name!r} does not answer", _RETRY_AFTER_S, "storage"
+            ) from None
         except _RootAway:
-            raise Busy(f"the directory of root {root.root.name!r} is not there", _RETRY_AFTER_S) from None
+            raise Busy(f"the directory of root {root.root.name!r} is not there", _RETRY_AFTER_S, "root_away") from None
         except OSError as error:
             raise failure_of(error, name) from error
         finally:
@@ -235,6 +277,16 @@ class Roots:
         racing = abs(time.time_ns() - facts.st_mtime_ns) < RACE_NS
         salt = next(self._salts) if racing else 0
         return Source(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, salt)
+
+
+def _look_in(root_fd: int) -> None:
+    os.close(open_beneath(root_fd, b".", os.O_PATH))
+
+
+def _look_first(root_fd: int, root: _KnownRoot) -> None:
+    """Look into a root that nobody was told of yet: that it is there is no news."""
+    root.news = False
+    _look_in(root_fd)
 
 
 def _strerror(away: _RootAway) -> str:

@@ -2,8 +2,10 @@
 
 from collections import Counter
 
+from cgi_worker.wire.steps import reads_file
 from imgd.core import steps
 from imgd.core.events import (
+    NOWHERE,
     DismissWorker,
     ForkWorker,
     GiveTodo,
@@ -15,10 +17,11 @@ from imgd.core.events import (
     WorkerEnded,
     WorkerId,
     WorkerJoined,
+    WorkerStuck,
 )
-from imgd.core.jobs import Job, Phase, Worker, loans
+from imgd.core.jobs import Job, Phase, Survey, Worker, loans, survey
 from imgd.core.ledger import Ledger
-from imgd.model import Stopped
+from imgd.model import Crashed, Outcome, Refused, Stopped, TimedOut
 
 
 class Crew:
@@ -70,6 +73,7 @@ class Crew:
         ]  # The others existed already.
         assert all(segment.used_bytes <= used <= segment.capacity_bytes for segment, used in made)
         number, worker.given = worker.given[0], worker.given[1:]
+        worker.since_s = ledger.now_s
         steps.tell_done(ledger, job, number, event)
         for segment, used in made:
             ledger.pool.finish(segment, used, event.facts)
@@ -91,6 +95,7 @@ class Crew:
             return
         assert worker.given, "a step that was not to be done failed"
         worker.given = ()
+        self._ledger.totals["failed"] += 1
         self._ledger.spoil_unfinished(job, event.outcome)
         if job.waits:
             self._ledger.end(job, event.outcome)
@@ -118,14 +123,48 @@ class Crew:
         for segment_id in sorted(worker.held):
             ledger.pool.let_go(ledger.pool.segments[segment_id], worker.id)
         worker.held.clear()
+        if not worker.stuck:
+            self._lose(worker, event.outcome)
+
+    def stuck(self, event: WorkerStuck) -> None:
+        """Give up a worker that does not die: its place is free, what it holds is not, and its file is let alone."""
+        ledger, worker = self._ledger, self._find(event.worker)
+        assert not worker.stuck, "stuck twice"
+        self._lose(worker, event.outcome)
+        worker.ending = worker.stuck = True
+        worker.given = ()
+        for job in list(ledger.queue):
+            self.refuse_if_it_hangs(job, survey(job, ledger.pool))
+
+    def refuse_if_it_hangs(self, job: Job, need: Survey) -> bool:
+        """End a job that would read a file at which a worker hangs, or a file system on which many do."""
+        places = [worker.place for worker in self.workers.values() if worker.stuck and worker.place != NOWHERE]
+        if not places or not any(reads_file(job.recipe.stages[index]) for index in need.stages):
+            return False
+        limits = self._ledger.limits
+        if job.place not in places and sum(place[0] == job.place[0] for place in places) < limits.hung_max:
+            return False
+        self._ledger.end(job, Refused("the frame's file system does not answer", limits.hung_retry_s, "storage"))
+        return True
+
+    def _lose(self, worker: Worker, outcome: Outcome) -> None:
+        """End what a worker was doing, and what nobody else may do."""
+        ledger = self._ledger
+        ledger.totals["crashed"] += isinstance(outcome, Crashed)
+        ledger.totals["timed_out"] += isinstance(outcome, TimedOut)
         if (job := worker.job) is not None:
             worker.job = None
             if worker.external and not worker.ending:  # Its own client's fault: the others may try again.
                 ledger.spoil_unfinished(job, Stopped())
-            ledger.leave_place(job, event.outcome)
+            ledger.leave_place(job, outcome)
         for job in [job for job in ledger.jobs.values() if job.pinned == worker.id and job.worker is None]:
             if job.waits:
-                ledger.end(job, event.outcome)  # Nobody else may do it.
+                ledger.end(job, outcome)  # Nobody else may do it.
+
+    def is_there(self, worker_id: WorkerId) -> bool:
+        """Tell whether a worker can still be given anything."""
+        worker = self.workers.get(worker_id)
+        return worker is not None and not worker.stuck
 
     # What workers are told
 
@@ -167,11 +206,26 @@ class Crew:
             worker.job, worker.given = job, job.stages
             worker.held = {loan.segment for loan in lent}
             worker.lists += 1
+            worker.place = job.place if any(map(reads_file, stages)) else NOWHERE
+            worker.since_s = ledger.now_s
             for loan in lent:
                 ledger.pool.hold(ledger.pool.segments[loan.segment], worker.id)
             ledger.order_memory()
             ledger.order(GiveTodo(worker.id, job.id, job.recipe, stages, lent))
             steps.tell_start(ledger, job, job.stages[0])
+
+    def outdate(self) -> None:
+        """Let all go that are there: the idle ones now, the others with the end of their list."""
+        for worker in self.workers.values():
+            worker.outdated = True
+        for worker in self._idle():
+            self._dismiss(worker)
+
+    def dismiss_surplus(self) -> None:
+        """Let go of the idle ones that are more than may be."""
+        idle = sorted(self._idle(), key=lambda worker: worker.idle_since_s)
+        for worker in idle[: max(0, len(idle) - self._ledger.limits.workers_idle_max)]:
+            self._dismiss(worker)
 
     def dismiss_the_idle(self) -> None:
         """Let workers go that have had nothing to do for too long."""
@@ -202,7 +256,7 @@ class Crew:
         if self._detaching[job.asker.owner] > 0:
             self._detaching[job.asker.owner] -= 1
             return None
-        worker = Worker(self._next_worker, job.asker.owner)
+        worker = Worker(self._next_worker, job.asker.owner, idle_since_s=self._ledger.now_s)
         self._next_worker += 1
         self.workers[worker.id] = worker
         self._ledger.order(ForkWorker(worker.id, worker.owner))
@@ -218,7 +272,7 @@ class Crew:
         if worker.external:
             return
         idle = self._idle()
-        if worker.lists >= ledger.limits.lists_max:
+        if worker.outdated or worker.lists >= ledger.limits.lists_max:
             self._dismiss(worker)
         elif len(idle) > ledger.limits.workers_idle_max:
             self._dismiss(min(idle, key=lambda w: w.idle_since_s))

@@ -1,14 +1,16 @@
 """Events and commands of the core: facts in the past tense in, orders in the imperative out."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from cgi_worker.wire.steps import Recipe, Stage
+from imgd.core.limits import Limits
 from imgd.model import Asker, Outcome
 
 JobId = int
 WorkerId = int
 SegmentId = int
+NOWHERE: Final = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,7 @@ class Submitted:
     """A job is asked for.
 
     worker     the one process that may do it (a CGI that attached), None for any of ours.
+    place      device and inode of its file; (0, 0): it has none that could hang.
     continues  the request behind it has had its turn with an earlier job: it goes before those that have not begun.
     watched    its client is told of each step.
     """
@@ -27,6 +30,7 @@ class Submitted:
     worker: WorkerId | None = None
     continues: bool = False
     watched: bool = False
+    place: tuple[int, int] = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +101,40 @@ class WorkerEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerStuck:
+    """A worker was killed and does not end: the kernel waits for a file system on its behalf.
+
+    It does nothing more, and holds on to what it has mapped until its WorkerEnded.
+    """
+
+    worker: WorkerId
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """Time went by."""
 
     at_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class LimitsChanged:
+    """The settings are others now."""
+
+    limits: Limits
+    budget_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersOutdated:
+    """Those that are there may not read what they should, or may read more: each is to go when it has done its list."""
+
+
 Event = (
     Submitted
+    | LimitsChanged
+    | WorkersOutdated
     | Withdrawn
     | Released
     | WorkerJoined
@@ -113,6 +143,7 @@ Event = (
     | StageFailed
     | SegmentDetached
     | WorkerEnded
+    | WorkerStuck
     | Ticked
 )
 

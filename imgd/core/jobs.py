@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass, field
 
 from cgi_worker.wire.steps import Recipe, Stage
-from imgd.core.events import JobId, Loan, SegmentId, WorkerId
+from imgd.core.events import NOWHERE, JobId, Loan, SegmentId, WorkerId
 from imgd.core.pool import Pool, Segment, State
 from imgd.model import Asker
 
@@ -43,6 +43,7 @@ class Job:
     worker: WorkerId | None = None
     overtaken: int = 0
     watched: bool = False
+    place: tuple[int, int] = NOWHERE
     joining: dict[int, int] = field(default_factory=dict)  # Stages that others do for it -> the buffer that tells.
 
     @property
@@ -66,7 +67,10 @@ class Job:
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """One process, from the order to fork it until it is gone."""
+    """One process, from the order to fork it until it is gone.
+
+    stuck  it was killed and does not end; `place` is of the file that it was at.
+    """
 
     id: WorkerId
     owner: str
@@ -76,7 +80,11 @@ class Worker:
     held: set[SegmentId] = field(default_factory=set)
     lists: int = 0
     idle_since_s: float = 0.0
+    since_s: float = 0.0  # When it began the step that it is at.
     ending: bool = False
+    outdated: bool = False
+    stuck: bool = False
+    place: tuple[int, int] = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)

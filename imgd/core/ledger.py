@@ -1,43 +1,32 @@
 """The ledger: jobs, what each has reserved and leased, who waits for whom, and how jobs end. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from imgd.core.events import Command, JobId, TellEnd, TellGrowth
 from imgd.core.jobs import Job, Phase, survey
-from imgd.core.pool import SEGMENTS_MAX, Pool, Segment, State
+from imgd.core.limits import Limits
+from imgd.core.pool import Pool, Segment, State
 from imgd.core.queue import Queue
+from imgd.figures import Spread
 from imgd.model import Outcome, Refused, Replied, Stopped
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The scheduler's settings."""
-
-    workers_max: int = 2
-    workers_idle_max: int = 2
-    worker_idle_s: float = 30.0
-    lists_max: int = 1000
-    queue_max: int = 200
-    memory_wait_s: float = 30.0
-    overtake_max: int = 20
-    segments_max: int = SEGMENTS_MAX
-    ageing_s: float = 10.0
-    retry_after_s: float = 2.0
+WAIT_S: Final = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0)  # Ticks come four times a second: no finer than that.
+_TROUBLES: Final = ("failed", "crashed", "timed_out", "queue_full", "waited_out")
 
 
 class Ledger:
     """What the parts of the scheduler share. A job is forgotten when it has neither client nor worker."""
 
     def __init__(self, budget_bytes: int, limits: Limits) -> None:
-        self.limits: Final = limits
+        self.limits = limits
         self.pool: Final = Pool(budget_bytes, limits.segments_max)
         self.queue: Final = Queue(limits.ageing_s)
         self.jobs: Final[dict[JobId, Job]] = {}
         self.places: Final[dict[JobId, Job]] = {}  # Admitted jobs with stages of their own, until their worker leaves.
         self.now_s = 0.0
         self.finished = 0  # Buffers published so far.
-        self.totals: Final = dict.fromkeys(("submitted", "joined", "cached", "stopped", "refused"), 0)
+        self.totals: Final = dict.fromkeys(("submitted", "joined", "cached", "stopped", "refused", *_TROUBLES), 0)
+        self.waits: Final = Spread(WAIT_S)
         self._commands: list[Command] = []
 
     def order(self, command: Command) -> None:
@@ -98,7 +87,10 @@ class Ledger:
 
     def end(self, job: Job, outcome: Outcome) -> None:
         """Tell a job's client, if it still waits, how it ended other than well."""
-        self.totals["refused"] += isinstance(outcome, Refused)
+        if isinstance(outcome, Refused):
+            self.totals["refused"] += 1
+            self.totals["queue_full"] += outcome.reason == "queue_full"
+            self.totals["waited_out"] += outcome.reason == "waited"
         if job.waits:
             self.order(TellEnd(job.id, outcome))
         self.let_client_go(job)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from imgd.core.events import Command, CreateSegment, DestroySegment, JobId, PunchSegment, SegmentId, WorkerId
+from imgd.core.limits import SEGMENTS_MAX
 
 PAGE_BYTES: Final = 4096
 CAPACITY_BYTES_MIN: Final = 16 * PAGE_BYTES
-SEGMENTS_MAX: Final = 4096  # Each takes two descriptors of the daemon's.
 WASTE_MAX: Final = 2  # A warm segment may be this many times larger than what it is taken for.
 
 
@@ -96,7 +96,8 @@ class Pool:
     """
 
     def __init__(self, budget_bytes: int, segments_max: int = SEGMENTS_MAX) -> None:
-        self.budget_bytes: Final = budget_bytes
+        self.budget_bytes = budget_bytes
+        self.target_bytes = budget_bytes  # What the budget is to become as soon as what is in use allows.
         self.segments_max: Final = segments_max
         self.free_bytes = budget_bytes
         self.segments: dict[SegmentId, Segment] = {}
@@ -154,6 +155,22 @@ class Pool:
             self._count(segment)
             taken.append(segment)
         return taken
+
+    def resize(self, budget_bytes: int) -> None:
+        """Have another budget: a larger one at once, a smaller one as `shrink` can."""
+        self.target_bytes = budget_bytes
+        if budget_bytes > self.budget_bytes:
+            self.free_bytes += budget_bytes - self.budget_bytes
+            self.budget_bytes = budget_bytes
+
+    def shrink(self, wanted: Callable[[], Collection[str]] = nobody_wants) -> None:
+        """Give up what the budget is still to lose, as far as it is free, or kept for nobody in particular."""
+        while self.budget_bytes > self.target_bytes and self.available_bytes:
+            if not self.free_bytes:
+                self._make_room(wanted)
+            lost = min(self.free_bytes, self.budget_bytes - self.target_bytes)
+            self.free_bytes -= lost
+            self.budget_bytes -= lost
 
     def lease(self, segment: Segment, job: JobId) -> None:
         """Give a job the right to use a buffer until it is given back."""

@@ -9,6 +9,7 @@ from imgd.core.events import (
     Command,
     Event,
     JobId,
+    LimitsChanged,
     Released,
     SegmentDetached,
     StageDone,
@@ -20,12 +21,16 @@ from imgd.core.events import (
     WorkerEnded,
     WorkerId,
     WorkerJoined,
+    WorkersOutdated,
+    WorkerStuck,
 )
 from imgd.core.jobs import Job, Phase, Survey, Worker, survey
-from imgd.core.ledger import Ledger, Limits
+from imgd.core.ledger import Ledger
+from imgd.core.limits import Limits
 from imgd.core.pool import Pool, Segment, State, capacity_for
 from imgd.core.queue import Queue
 from imgd.core.steps import tell_shares
+from imgd.figures import Distribution
 from imgd.model import Crashed, Refused, Superseded
 
 __all__ = ["Limits", "Scheduler", "SchedulerStatistics"]
@@ -40,11 +45,18 @@ class SchedulerStatistics:
     jobs_reading: int
     workers: int
     workers_busy: int
+    workers_stuck: int
     submitted_total: int
     joined_total: int
     cached_total: int
     stopped_total: int
     refused_total: int
+    failed_total: int
+    crashed_total: int
+    timed_out_total: int
+    queue_full_total: int
+    waited_out_total: int
+    wait_seconds: Distribution
 
 
 class Scheduler:
@@ -55,11 +67,17 @@ class Scheduler:
     """
 
     def __init__(self, budget_bytes: int, limits: Limits) -> None:
-        self.limits: Final = limits
         self._ledger: Final = Ledger(budget_bytes, limits)
         self._crew: Final = Crew(self._ledger)
         self._order = 0
+        self._need_max = budget_bytes  # The largest budget so far.
         self._scanned: tuple[float, ...] = ()  # The scene in which nobody could be admitted.
+        self._places_max = limits.workers_max  # While there are more than there may be from now on: so many.
+
+    @property
+    def limits(self) -> Limits:
+        """The settings that it keeps to."""
+        return self._ledger.limits
 
     @property
     def pool(self) -> Pool:
@@ -115,11 +133,19 @@ class Scheduler:
                 crew.detached(event)
             case WorkerEnded():
                 crew.ended(event)
+            case WorkerStuck():
+                crew.stuck(event)
             case Ticked(at_s):
                 self._tick(at_s)
+            case LimitsChanged(limits, budget_bytes):
+                self._change_limits(limits, budget_bytes)
+            case WorkersOutdated():
+                crew.outdate()
         crew.stop_the_unwanted()
+        self.pool.shrink(self._wanted_keys)  # Before anything new is promised.
         self._admit_waiting()
         crew.dispatch()
+        self._places_max = max(self.limits.workers_max, min(self._places_max, len(self._ledger.places)))
         self.check()
         return self._ledger.take_commands()
 
@@ -132,6 +158,8 @@ class Scheduler:
             jobs_reading=sum(job.reads for job in jobs),
             workers=len(self.workers),
             workers_busy=sum(worker.job is not None for worker in self.workers.values()),
+            workers_stuck=sum(worker.stuck for worker in self.workers.values()),
+            wait_seconds=self._ledger.waits.taken(),
             **{f"{name}_total": count for name, count in self._ledger.totals.items()},
         )
 
@@ -139,7 +167,7 @@ class Scheduler:
         """Assert what is cheap to know; on in production."""
         self.pool.check()
         places = self._ledger.places
-        assert len(places) <= self.limits.workers_max, "more jobs at work than allowed"
+        assert len(places) <= self._places_max, "more jobs at work than allowed"
         for job in places.values():
             assert job.phase in (Phase.ADMITTED, Phase.RUNNING) and job.stages
 
@@ -169,23 +197,25 @@ class Scheduler:
     def _submit(self, event: Submitted) -> None:
         assert event.job not in self.jobs, "a job was submitted twice"
         need = sum(capacity_for(buffer.size_bytes) for buffer in event.recipe.buffers)
-        assert need <= self.pool.budget_bytes, "the planner refuses what could never fit"
+        assert need <= self._need_max, "the planner refuses what could never fit"
         ledger = self._ledger
         ledger.pass_time(event.at_s)
         ledger.totals["submitted"] += 1
         self._order += 1
         job = Job(event.job, event.recipe, event.asker, event.at_s, event.worker, self._order, event.continues)
-        job.watched = event.watched
+        job.watched, job.place = event.watched, event.place
         self._supersede(job)
         self.jobs[job.id] = job
-        if event.worker is not None and event.worker not in self.workers:
+        if event.worker is not None and not self._crew.is_there(event.worker):
             ledger.end(job, Crashed())  # The worker that was to do it is gone already.
-        elif not self._join(job, survey(job, self.pool)):
+        elif need > self.pool.target_bytes:
+            self._refuse_for_good(job)
+        elif not (self._join(job, todo := survey(job, self.pool)) or self._crew.refuse_if_it_hangs(job, todo)):
             self.queue.add(job)
             self._crew.stop_the_unwanted()
             self._admit_waiting()
             if job in self.queue and not job.continues and len(self.queue) > self.limits.queue_max:
-                ledger.end(job, Refused("the queue is full", self.limits.retry_after_s))
+                ledger.end(job, Refused("the queue is full", self.limits.retry_after_s, "queue_full"))
 
     def _supersede(self, job: Job) -> None:
         """Let a newer view of a runner take the place of the one that is still being made."""
@@ -264,6 +294,7 @@ class Scheduler:
         job.stages, job.phase = need.stages, Phase.ADMITTED
         self._ledger.places[job.id] = job
         self.queue.serve(job)
+        self._ledger.waits.note(max(0.0, self.now_s - job.at_s))
         tell_shares(self._ledger, job, need)
         for other in self.queue.with_result({segment.key for segment in made}):
             self._join(other, survey(other, self.pool))
@@ -279,6 +310,23 @@ class Scheduler:
 
     def _wanted_keys(self) -> Collection[str]:
         return {buffer.key for job in self.queue for buffer in job.recipe.buffers}
+
+    # Settings
+
+    def _change_limits(self, limits: Limits, budget_bytes: int) -> None:
+        """Keep to other limits from now on. What runs goes on: it is less, or more, when it has ended."""
+        self._ledger.limits = limits
+        self._need_max = max(self._need_max, budget_bytes)  # The planner may have had the older one in mind.
+        self._scanned = ()
+        self.pool.resize(budget_bytes)
+        for job in list(self.queue):
+            if sum(capacity_for(buffer.size_bytes) for buffer in job.recipe.buffers) > budget_bytes:
+                self._refuse_for_good(job)
+        self._crew.dismiss_surplus()
+
+    def _refuse_for_good(self, job: Job) -> None:
+        """Send a job away that would wait in vain; asked again, it is planned for the budget of then."""
+        self._ledger.end(job, Refused("there is less memory than before", self.limits.retry_after_s))
 
     # Time
 

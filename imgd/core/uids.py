@@ -38,11 +38,17 @@ class Uids:
     def __init__(self, sessions_max: int, uids_max: int) -> None:
         self._sessions_max = sessions_max
         self._uids_max = uids_max
+        self._most = sessions_max, uids_max  # As many as there may be of each, after a limit was lowered.
         self._uids: dict[str, OrderedDict[str, None]] = {}  # Of each session, the oldest first.
         self._wanted: dict[str, Wanted] = {}
         self._opened = 0
         self._given = 0
         self._forgotten = 0
+
+    def change_limits(self, sessions_max: int, uids_max: int) -> None:
+        """Keep to others from now on; who is there stays, and forgets what is too much with its next view."""
+        self._most = max(sessions_max, len(self._uids)), max(uids_max, *map(len, self._uids.values()), 0)
+        self._sessions_max, self._uids_max = sessions_max, uids_max
 
     def open(self, session: str) -> None:
         """Begin a session.
@@ -51,7 +57,7 @@ class Uids:
         """
         assert session not in self._uids, "a session is opened once"
         if len(self._uids) >= self._sessions_max:
-            raise Busy("there are too many open sessions", RETRY_AFTER_S)
+            raise Busy("there are too many open sessions", RETRY_AFTER_S, "sessions")
         self._uids[session] = OrderedDict()
         self._opened += 1
         self.check()
@@ -88,5 +94,5 @@ class Uids:
 
     def check(self) -> None:
         """Assert the invariants, at a cost that does not grow with the number of UIDs."""
-        assert len(self._uids) <= self._sessions_max
-        assert len(self._wanted) <= len(self._uids) * self._uids_max
+        assert len(self._uids) <= self._most[0]
+        assert len(self._wanted) <= len(self._uids) * self._most[1]

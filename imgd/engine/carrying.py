@@ -16,7 +16,7 @@ from imgd.core.events import TellStep
 from imgd.core.planner import plan_viewport
 from imgd.core.pool import capacity_for
 from imgd.engine.client import Terms, open_job
-from imgd.engine.forge import Forge
+from imgd.engine.forges import Forges
 from imgd.engine.looks import Look
 from imgd.engine.supervise import Floor
 from imgd.engine.tile_desk import Asking, MadeTile, TileDesk
@@ -36,7 +36,7 @@ class Knowing(Protocol):
         """What the supervise loop works with."""
 
     @property
-    def forge(self) -> Forge:
+    def forge(self) -> Forges:
         """What makes workers."""
 
     @property

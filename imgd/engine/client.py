@@ -14,6 +14,7 @@ from imgd.core.events import JobId, Released, Submitted, TellEnd, TellGrowth, Te
 from imgd.engine.supervise import Errand, Floor
 from imgd.errors import Busy, WorkerLost
 from imgd.model import Asker, OpenSource, Outcome, Replied
+from imgd.origin import origin
 
 DESCRIPTORS_RETRY_S: Final = 2.0
 CHUNK_BYTES: Final = 1 << 20  # Read at once: one body for a tile or a picture, bounded for an export.
@@ -147,16 +148,17 @@ async def open_job(
     """
     floor.jobs_submitted += 1
     client = Client(floor, floor.jobs_submitted)
-    errand = Errand(msgspec.json.encode(found.source).decode(), client.hear)
+    errand = Errand(msgspec.json.encode(found.source).decode(), client.hear, origin())
     floor.errands[client.job] = errand
     try:
         try:
             errand.source_fd = os.dup(found.path_fd)
             errand.sink_fd = os.dup(terms.sink_fd) if terms.sink_fd >= 0 else -1
         except OSError as error:
-            raise Busy("too many files are open", DESCRIPTORS_RETRY_S) from error
+            raise Busy("too many files are open", DESCRIPTORS_RETRY_S, "descriptors") from error
         at_s = trio.current_time()
-        floor.inbox.put(Submitted(client.job, recipe, asker, at_s, terms.worker, terms.continues, terms.watched))
+        place = found.source.device, found.source.inode
+        floor.inbox.put(Submitted(client.job, recipe, asker, at_s, terms.worker, terms.continues, terms.watched, place))
         yield client
     finally:
         floor.inbox.put(Withdrawn(client.job))

@@ -11,25 +11,33 @@ import trio
 from cgi_worker.wire.packets import Bye, Detached, Done, Drop, Failed, FromWorker, Hello, Progress, Todo, WireError
 from cgi_worker.wire.talk import Talk
 from imgd import model
-from imgd.core.events import Event, SegmentDetached, StageDone, StageFailed, StageGrew, WorkerId
+from imgd.core.events import Event, SegmentDetached, StageDone, StageFailed, StageGrew, WorkerId, WorkerStuck
+from imgd.engine.forking import NoWorker, WorkerLink
 from imgd.engine.seqpacket import AT_ONCE_MAX
-from imgd.engine.workers import NoWorker, WorkerLink
-from imgd.model import Crashed, Outcome, Stopped, TimedOut
+from imgd.model import Crashed, Outcome, Refused, Stopped, TimedOut
+from imgd.origin import Origin
 
 log = logging.getLogger("imgd.worker")
 
 DETACH_LIMIT_S: Final = 1.0  # Unmapping takes no time; who has done its steps and still holds on after this is killed.
 DISMISS_LIMIT_S: Final = 5.0  # A dismissed worker that has not exited by then is killed.
+STUCK_LIMIT_S: Final = 3.0  # A killed process is gone in milliseconds, or hangs in the kernel.
+LACKING_RETRY_S: Final = 2.0
+LOST: Final = Refused("the worker was lost before it had begun", 1.0, "lost")
 SILENT_LIMIT_S: Final = 1.0  # So is one that has closed its socket: nothing more can come of it.
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A todo list with its descriptors, which stay the giver's; `on_sent` is called when it is on its way."""
+    """A todo list with its descriptors, which stay the giver's; `on_sent` is called when it is on its way.
+
+    origin  on whose behalf it is given, for the log.
+    """
 
     todo: Todo
     descriptors: tuple[int, ...]
     on_sent: Callable[[], None]
+    origin: Origin | None = None
 
 
 class Desk:
@@ -39,18 +47,33 @@ class Desk:
         self.scope = trio.CancelScope()  # Cancelled: the worker is killed.
         self._worker = worker
         self._report = report
-        self._limit_s = limit_s
+        self.limit_s = limit_s
         self._limit = trio.CancelScope()
         self._talk = Talk()
         self._heard = 0
         self._link: WorkerLink | None = None
         self._early: Order | None = None  # Given before the worker was there, or, for nothing, after it was gone.
         self._early_drop: tuple[int, ...] = ()  # What was told of it before it was sent.
+        self._stuck: WorkerLink | None = None  # Killed, and not dead yet.
+        self._unread = False  # Nothing was sent after the todo list, and nothing heard since: it may be unread.
+        self._origin: Origin | None = None  # Of the todo list that it has, or had last.
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker, 0 while it has no process."""
+        link = self._link or self._stuck
+        return 0 if link is None else link.pid
+
+    @property
+    def unsent(self) -> bool:
+        """True when it has a todo list that was not sent: its worker is not there yet, or not any more."""
+        return self._early is not None
 
     def give(self, order: Order) -> None:
         """Send a todo list, now or as soon as the worker exists; its limit begins now."""
-        self._limit.deadline = trio.current_time() + self._limit_s
+        self._limit.deadline = trio.current_time() + self.limit_s
         self._talk.give(order.todo)
+        self._origin = order.origin
         if self._link is None:
             self._early = order
         else:
@@ -62,6 +85,7 @@ class Desk:
         if self._early is not None:
             self._early_drop = items
         elif self._link is not None and todo is not None:
+            self._unread = False
             self._link.send(Drop(todo.todo, items))
 
     def dismiss(self) -> None:
@@ -79,48 +103,98 @@ class Desk:
             try:
                 self._link = await fork()
             except NoWorker as error:
-                log.warning("worker %d was not started: %s", self._worker, error)
+                self._warn("was not started: %s", error)
+                if error.lacking:
+                    return Refused(str(error), LACKING_RETRY_S, error.lacking)
                 return Stopped()  # Nobody's fault: who waits for it tries again.
+            outcome: Outcome = Stopped()
             try:
-                return await self._follow(self._link)
+                outcome = await self._attend(self._link)
             finally:
+                if self._limit.cancel_called:
+                    outcome = TimedOut(self.limit_s)
                 link, self._link = self._link, None
-                with trio.CancelScope(shield=True):
-                    link.kill()
-                    await link.wait_exited()
-                link.close()
-        return TimedOut(self._limit_s)
+                await self._end(link, outcome)
+            return outcome
+        self._warn("took longer than %g s, and was killed", self.limit_s)
+        return TimedOut(self.limit_s)
+
+    async def gone(self) -> None:
+        """Wait for a worker that did not die when it was killed. Cancelled: it is left to the kernel."""
+        link, self._stuck = self._stuck, None
+        if link is not None:
+            try:
+                await link.wait_exited()
+                self._warn("has died at last")
+            finally:
+                link.bury()
+
+    async def _end(self, link: WorkerLink, outcome: Outcome) -> None:
+        """Kill the worker, if it is alive, and wait for its end, but not for ever: else the core is told.
+
+        A process that waits for a file system may be beyond the reach of SIGKILL until that answers.
+        """
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + STUCK_LIMIT_S):
+            link.kill()
+            await link.wait_exited()
+            link.errors.drain()
+            link.close()
+            return
+        self._stuck = link
+        self._warn("was killed, and does not die: the kernel waits for something on its behalf")
+        link.errors.drain()
+        self._report(WorkerStuck(self._worker, outcome))
+
+    async def _attend(self, link: WorkerLink) -> Outcome:
+        """Follow the worker, and listen to what it complains of meanwhile."""
+        async with trio.open_nursery() as listening:
+            listening.start_soon(link.errors.listen)
+            outcome = await self._follow(link)
+            listening.cancel_scope.cancel()
+        return outcome
 
     async def _follow(self, link: WorkerLink) -> Outcome:
         if self._early is not None:
             self._send(link, self._early)
             if self._early_drop:
+                self._unread = False
                 link.send(Drop(self._early.todo.todo, self._early_drop))
             self._early = None
         try:
             while (message := await link.receive()) is not None:
+                self._unread = self._unread and isinstance(message, Hello)
                 self._talk.hear(message)
                 self._tell(message)
                 self._heard += 1
                 if self._heard % AT_ONCE_MAX == 0:
                     await trio.lowlevel.checkpoint()
         except WireError as error:
-            log.warning("worker %d (pid %d) broke the protocol: %s", self._worker, link.pid, error)
+            self._warn("broke the protocol: %s", error)
             return Crashed()
         with trio.move_on_after(SILENT_LIMIT_S) as patience:
             await link.wait_exited()
         if patience.cancelled_caught:
-            log.warning("worker %d (pid %d) closed its socket and lived on", self._worker, link.pid)
+            self._warn("closed its socket and lived on")
             return Crashed()
         killed_by, exit_code = await link.exit_status()
         if killed_by is None and exit_code == 0 and self._talk.idle:
             return Stopped()
-        log.warning("worker %d (pid %d) ended by signal %s, exit code %s", self._worker, link.pid, killed_by, exit_code)
+        link.errors.drain()
+        self._warn("ended by signal %s, exit code %s", killed_by, exit_code)
+        if link.unread and self._unread and self._talk.greeted:
+            return LOST
         return Crashed(killed_by, exit_code)
 
     def _send(self, link: WorkerLink, order: Order) -> None:
         order.on_sent()
+        link.errors.origin = order.origin
+        self._unread = True
         link.send(order.todo, order.descriptors)
+
+    def _warn(self, words: str, *values: object) -> None:
+        """Log what became of the worker, in the name of those whom it concerns."""
+        pid = f" (pid {self.pid})" if self.pid else ""
+        log.warning(f"worker %d%s {words}", self._worker, pid, *values, extra={"origin": self._origin})
 
     def _tell(self, message: FromWorker) -> None:
         if (event := event_of(self._worker, message)) is not None:

@@ -9,15 +9,17 @@ import trio
 
 from cgi_worker.wire.packets import Identity, Warming, WireError
 from imgd.core.events import WorkerId
-from imgd.engine.workers import NoWorker, Template, TemplateSettings, WorkerLink, open_template
+from imgd.engine.forking import NoWorker, WorkerLink
+from imgd.engine.workers import Template, TemplateSettings, open_template
 
 log = logging.getLogger("imgd.engine")
 
 FORK_LIMIT_S: Final = 10.0  # A template that does not answer for so long is stuck; it is killed.
-BACKOFF_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0)  # Before each new start in a row; the last one repeats.
+BACKOFF_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0, 15.0, 30.0)  # Before each new start in a row; the last one repeats.
+WAITED_MAX_S: Final = 1.0  # Nobody is kept waiting through a longer pause, nor for what comes of it.
 NOTICE_LIMIT_S: Final = 0.1  # A worker's end may be seen so much before its template's.
 LINGER_S: Final = 0.5  # Workers may be seen to die so long after their template.
-STEADY_S: Final = 10.0  # A template that lived so long ends the row.
+STEADY_S: Final = 10.0  # A template that was ready for so long ends the row.
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,10 @@ class Forge:
     def __init__(self, settings: TemplateSettings) -> None:
         self._settings = settings
         self._template: Template | None = None
-        self._arrived = trio.Event()
+        self._news = trio.Event()  # A template has arrived, or another one was lost.
+        self._row = 0  # Templates lost one after the other.
+        self._ready_s = math.inf
+        self._renewed = False
         self._state = "the worker template is starting"
         self._trouble = ""  # Why it had to be started again, until workers can be forked.
         self._lost_at_s = -math.inf
@@ -70,12 +75,14 @@ class Forge:
     async def fork(self, worker: WorkerId, owner: str) -> WorkerLink:
         """Fork a worker for an owner, as soon as there is a template.
 
-        Raises  NoWorker if the template is lost meanwhile.
+        Raises  NoWorker if the template is lost meanwhile, or if too many were in a row and there is none now.
         Blocks  while there is no template: the caller sets the limit.
         Cancelled  once the template has answered, or is killed: else one that is stuck would never be found out.
         """
         while self._template is None:
-            await self._arrived.wait()
+            if self._pause_s() > WAITED_MAX_S:
+                raise NoWorker(self._state, "template")
+            await self._news.wait()
         template = self._template
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FORK_LIMIT_S):
             link = await template.fork(worker, _identity_of(owner))
@@ -91,38 +98,57 @@ class Forge:
         Those of the present one end; what they were doing is done again.
         """
         if self._template is not None:
+            self._renewed = True
             self._template.kill()
 
     async def run(self) -> None:
-        """Start the template, and start it again when it is lost, until cancelled."""
-        row = 0
+        """Start the template, and start it again when it is lost, until cancelled; the pauses grow."""
         while True:
-            await trio.sleep(BACKOFF_S[min(row, len(BACKOFF_S) - 1)])
-            began_s = trio.current_time()
+            await trio.sleep(self._pause_s())
             self._starts += 1
-            trouble = "the worker template was lost"
+            self._ready_s = math.inf
             try:
-                await self._live()
+                trouble = f"was lost: {await self._live()}"
             except (NoWorker, WireError, OSError) as error:
-                trouble = f"the worker template could not be started: {error}"
-            row = 0 if trio.current_time() - began_s > STEADY_S else row + 1
-            self._state = self._trouble = f"{trouble} (start {self._starts}); it is being started again"
-            log.error("%s", self._state)
+                trouble = f"could not be started: {error}"
+            if self._renewed:
+                trouble = "is renewed, since there is something new to be read"
+            steady = self._renewed or trio.current_time() - self._ready_s > STEADY_S
+            self._row = 0 if steady else self._row + 1
+            times = f", {self._row} times in a row" if self._row > 1 else ""
+            pause_s = self._pause_s()
+            again = f"it is started again in {pause_s:g} s" if pause_s else "it is being started again"
+            self._trouble = f"the worker template {trouble} (start {self._starts}{times})"
+            self._state = f"{self._trouble}; {again}"
+            log.log(logging.INFO if self._renewed else logging.ERROR, "%s", self._state)
+            self._renewed = False
+            self._tell_news()
 
-    async def _live(self) -> None:
+    async def _live(self) -> str:
+        """Have a template until it is lost; tell how it ended."""
         async with open_template(self._settings, self._hear_warming) as template:
             self._template = template
             self._state = self._trouble = ""
+            self._ready_s = trio.current_time()
             log.info("workers can be forked")
-            self._arrived.set()
+            self._tell_news()
             try:
                 await template.wait_lost()
             finally:
                 self._template = None
-                self._arrived = trio.Event()
+                self._state = self._trouble = "the worker template was lost; it is being started again"
                 self._lost_at_s = trio.current_time()
                 self._lost.set()
                 self._lost = trio.Event()
+        return template.how_it_ended()
+
+    def _pause_s(self) -> float:
+        """Tell how long to wait before the next start."""
+        return BACKOFF_S[min(self._row, len(BACKOFF_S) - 1)]
+
+    def _tell_news(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
 
     def _hear_warming(self, news: Warming) -> None:
         preparing = f"preparing kernels, {news.done} of {news.total} ready: {news.what}"

@@ -12,9 +12,9 @@ import trio
 
 from cgi_worker.wire.packets import FROM_CGI, Ask, WireError
 from cgi_worker.wire.talk import Talk
-from imgd.core.events import WorkerEnded, WorkerId, WorkerJoined
+from imgd.core.events import WorkerEnded, WorkerId, WorkerJoined, WorkerStuck
 from imgd.engine import seqpacket
-from imgd.engine.desk import Order, event_of
+from imgd.engine.desk import STUCK_LIMIT_S, Order, event_of
 from imgd.engine.supervise import Floor
 from imgd.model import Crashed, Outcome, Stopped
 
@@ -49,6 +49,11 @@ class Guest:
         self._talk = Talk()
         self._drained = trio.Event()
         self._gone = False
+
+    @property
+    def unsent(self) -> bool:
+        """False: a guest that is lost is not replaced."""
+        return False
 
     def give(self, order: Order) -> None:
         """Send the todo list; a guest that does not read it is killed. For nothing when it is gone already."""
@@ -88,7 +93,7 @@ class Guest:
         finally:
             if self._talk.held:
                 with trio.CancelScope(shield=True):
-                    await self._wait_gone()
+                    await self._wait_gone(outcome)
             self._gone = True
             self._floor.inbox.put(WorkerEnded(self.worker, outcome))
 
@@ -113,14 +118,22 @@ class Guest:
             return Crashed()
         return Stopped() if self._talk.todo is None else Crashed()
 
-    async def _wait_gone(self) -> None:
-        """Wait until the process is gone: only then is nothing of ours mapped in it."""
+    async def _wait_gone(self, outcome: Outcome) -> None:
+        """Wait until the process is gone: only then is nothing of ours mapped in it.
+
+        The core is told if it does not die: its place is free then, and its memory is not.
+        """
         if self.scope.cancel_called:
             self._kill()
         with trio.move_on_after(EXIT_LIMIT_S):
             await trio.lowlevel.wait_readable(self._pidfd)
             return
         self._kill()
+        with trio.move_on_after(STUCK_LIMIT_S):
+            await trio.lowlevel.wait_readable(self._pidfd)
+            return
+        log.warning("a CGI was killed, and does not die: the kernel waits for something on its behalf")
+        self._floor.inbox.put(WorkerStuck(self.worker, outcome))
         await trio.lowlevel.wait_readable(self._pidfd)
 
     def _kill(self) -> None:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -18,14 +19,16 @@ from cgi_worker.wire.tiles import TileView, ViewportView
 from cgi_worker.wire.view import View
 from cgi_worker.wire.wanted import Wanted, media_type_of
 from imgd.config import Settings
-from imgd.core.events import Event, TellStep
+from imgd.core.events import Event, LimitsChanged, TellStep, WorkersOutdated
+from imgd.core.limits import Limits
 from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, check_tile, in_passing, plan_answer, plan_parse
-from imgd.core.scheduler import Limits, Scheduler
+from imgd.core.scheduler import Scheduler
 from imgd.core.story import Story
 from imgd.engine.answer import Known, Qualified
 from imgd.engine.carrying import Carrying, Order, etag_of
 from imgd.engine.client import Client, Terms, open_job
-from imgd.engine.forge import Forge
+from imgd.engine.figures import Crew, EngineStatistics, crew_of, statistics_of
+from imgd.engine.forges import Forges
 from imgd.engine.inbox import Inbox
 from imgd.engine.looks import Look, look_of
 from imgd.engine.segments import Segments
@@ -47,38 +50,6 @@ DESCRIPTORS_A_CONNECTION: Final = 4  # Itself, and what its request holds.
 DESCRIPTORS_ELSE: Final = 256  # Workers, errands, roots, libraries.
 LOOKS_MAX: Final = 64  # Looks at frames whose plan was checked: their tiles are asked for one by one.
 SEGMENTS_MIN: Final = 32  # A plan has five; with fewer than this nothing would be kept.
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatistics:
-    """The budget by use, in bytes; jobs and workers by state; what happened so far."""
-
-    budget_bytes: int
-    free_bytes: int
-    reserved_bytes: int
-    leased_bytes: int
-    idle_bytes: int
-    spare_bytes: int
-    kernel_bytes: int
-    segments: int
-    jobs: int
-    jobs_waiting: int
-    jobs_admitted: int
-    jobs_reading: int
-    workers: int
-    workers_busy: int
-    workers_alive: int
-    template_pid: int
-    facts_kept: int
-    submitted_total: int
-    joined_total: int
-    cached_total: int
-    stopped_total: int
-    refused_total: int
-    evicted_total: int
-    recycled_total: int
-    workers_forked_total: int
-    template_starts_total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +79,7 @@ class Rendered:
 class Engine:
     """The running engine. Made by `open_engine`."""
 
-    def __init__(self, settings: Settings, resolve: Resolve, floor: Floor, forge: Forge, *, tiles: TileDesk) -> None:
+    def __init__(self, settings: Settings, resolve: Resolve, floor: Floor, forge: Forges, *, tiles: TileDesk) -> None:
         self.floor: Final = floor
         self.forge: Final = forge
         self.tiles: Final = tiles
@@ -119,6 +90,24 @@ class Engine:
         self._rows = settings.rows
         self._salts = itertools.count(1)
         self._looks: OrderedDict[tuple[View, Source], Look] = OrderedDict()
+
+    async def replace_workers(self, template: TemplateSettings) -> None:
+        """Have workers by other settings; those that are at work finish what they do.
+
+        Raises  NotReplaced; all is as it was.
+        """
+        await self.forge.replace(template)
+
+    def take(self, settings: Settings) -> None:
+        """Take up other settings. What is being made goes on; memory that is too much is given up as it comes free."""
+        self._limits = PlanLimits(settings.budget_bytes, settings.pixels_max)
+        self._facts_max = settings.facts_max
+        self._looks.clear()  # Their plans were checked by the limits of before.
+        self.floor.threads = settings.worker_threads
+        self.floor.set_step_limit(settings.step_limit_s)
+        self.tiles.resize(settings.budget_bytes, settings.tile_cache_bytes)
+        limits = _limits_of(settings, self.floor.core.limits.segments_max)
+        self.floor.inbox.put(LimitsChanged(limits, settings.budget_bytes))
 
     def renew_workers(self) -> None:
         """Have new workers, who may read what the roots are now; what the present ones do is done again."""
@@ -134,21 +123,11 @@ class Engine:
 
     def statistics(self) -> EngineStatistics:
         """Sum up the engine."""
-        pool = self.floor.core.pool.statistics()
-        core = self.floor.core.statistics()
-        forge = self.forge.statistics()
-        return EngineStatistics(
-            budget_bytes=pool.budget_bytes, free_bytes=pool.free_bytes, reserved_bytes=pool.reserved_bytes,
-            leased_bytes=pool.leased_bytes, idle_bytes=pool.idle_bytes, spare_bytes=pool.spare_bytes,
-            kernel_bytes=self.floor.segments.kernel_bytes(), segments=pool.segments,
-            jobs=len(self.floor.core.jobs), jobs_waiting=core.jobs_waiting, jobs_admitted=core.jobs_admitted,
-            jobs_reading=core.jobs_reading, workers=core.workers, workers_busy=core.workers_busy,
-            workers_alive=forge.workers_alive, template_pid=forge.template_pid, facts_kept=len(self._facts),
-            submitted_total=core.submitted_total, joined_total=core.joined_total, cached_total=core.cached_total,
-            stopped_total=core.stopped_total, refused_total=core.refused_total, evicted_total=pool.evicted_total,
-            recycled_total=pool.recycled_total, workers_forked_total=forge.workers_forked_total,
-            template_starts_total=forge.template_starts_total,
-        )  # fmt: skip
+        return statistics_of(self.floor, self.forge, len(self._facts))
+
+    def crew(self) -> Crew:
+        """Tell who is at work, and what waits."""
+        return crew_of(self.floor, self.forge)
 
     async def qualify(self, wanted: Wanted, asker: Asker) -> Qualified:
         """Find out what an answer would be, without making it; the frame is parsed if its facts are not known.
@@ -232,18 +211,18 @@ class Engine:
                     return
                 await stack.aclose()
 
-    async def deliver(self, view: View, asker: Asker, head: str, terms: Terms) -> None:
-        """Make a picture and have a worker write it, after `head`, to where the terms say.
+    async def deliver(self, wanted: Wanted, asker: Asker, head: str, terms: Terms) -> None:
+        """Make a picture, or a question's answer, and have a worker write it, after `head`, to where the terms say.
 
         Raises  ImgdError; once the worker has begun to write, what was written stays written.
         Cancelled  as `render`.
         """
         for last in tries():
-            async with self._resolve(view.frame) as found:
+            async with self._resolve(wanted.frame) as found:
                 facts = await self._learn(found, asker, last)
                 if facts is None:
                     continue
-                recipe = delivered(self.plan(view, facts, found.source), head)
+                recipe = delivered(self.plan(wanted, facts, found.source), head)
                 async with open_job(self.floor, recipe, asker, found, terms=terms) as client:
                     if await succeeds(client, self.forge, last, whole=True):
                         return
@@ -367,18 +346,21 @@ def _segments_max(settings: Settings) -> int:
     return max(rest, 2 * SEGMENTS_MIN) // 2
 
 
+def _limits_of(settings: Settings, segments_max: int) -> Limits:
+    return Limits(
+        workers_max=settings.workers_max, workers_idle_max=settings.workers_idle_max,
+        worker_idle_s=settings.worker_idle_s, lists_max=settings.lists_max, queue_max=settings.queue_max,
+        memory_wait_s=settings.memory_wait_s, overtake_max=settings.overtake_max, segments_max=segments_max,
+    )  # fmt: skip
+
+
 @asynccontextmanager
 async def open_engine(settings: Settings, resolve: Resolve, template: TemplateSettings) -> AsyncIterator[Engine]:
     """Run an engine: on leaving, its workers are killed and reaped, then its memory is given back."""
-    limits = Limits(
-        workers_max=settings.workers_max, workers_idle_max=settings.workers_idle_max,
-        worker_idle_s=settings.worker_idle_s, lists_max=settings.lists_max, queue_max=settings.queue_max,
-        memory_wait_s=settings.memory_wait_s, overtake_max=settings.overtake_max,
-        segments_max=_segments_max(settings),
-    )  # fmt: skip
+    limits = _limits_of(settings, _segments_max(settings))
     segments = Segments()
-    forge = Forge(template)
     inbox: Inbox[Event] = Inbox(EVENTS_MAX)
+    forge = Forges(template, partial(inbox.put, WorkersOutdated()))
     core = Scheduler(settings.budget_bytes, limits)
     story = Story(settings.story_max)
     floor = Floor(core, segments, story, inbox, forge.fork, settings.step_limit_s, settings.worker_threads)

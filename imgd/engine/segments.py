@@ -25,11 +25,32 @@ class SegmentsStatistics:
     kernel_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Segment:
-    writer_fd: int
-    reader_fd: int
+    """Its descriptors are -1 until it is lent for the first time."""
+
+    number: int
     capacity_bytes: int
+    writer_fd: int = -1
+    reader_fd: int = -1
+
+    def make(self) -> None:
+        """Have the kernel make it, sealed and without permission bits.
+
+        Raises  OSError, with nothing made.
+        """
+        if self.writer_fd >= 0:
+            return
+        writer_fd = os.memfd_create(f"imgd-{self.number}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(writer_fd, self.capacity_bytes)
+            fcntl.fcntl(writer_fd, fcntl.F_ADD_SEALS, _SEALS)
+            reader_fd = os.open(f"/proc/self/fd/{writer_fd}", os.O_RDONLY | os.O_CLOEXEC)
+            os.fchmod(writer_fd, 0)
+        except BaseException:
+            os.close(writer_fd)
+            raise
+        self.writer_fd, self.reader_fd = writer_fd, reader_fd
 
 
 class Segments:
@@ -39,7 +60,7 @@ class Segments:
         self._segments: dict[int, _Segment] = {}
 
     def create(self, segment: int, capacity_bytes: int) -> None:
-        """Make a segment of fixed size; its pages are taken when first touched.
+        """Have a segment of fixed size; it is made when it is first lent, and its pages are taken when first touched.
 
         Sealed, so that nobody who has it mapped can be hurt by its shrinking; without permission bits, so that whoever
         holds the descriptor for reading cannot open it again for writing.
@@ -47,24 +68,25 @@ class Segments:
         assert segment not in self._segments, "a segment's number is used once"
         assert capacity_bytes > 0, "a segment of nothing cannot be mapped"
         assert capacity_bytes % PAGE_BYTES == 0, "the kernel counts whole pages, and so does the budget"
-        writer_fd = os.memfd_create(f"imgd-{segment}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
-            os.ftruncate(writer_fd, capacity_bytes)
-            fcntl.fcntl(writer_fd, fcntl.F_ADD_SEALS, _SEALS)
-            reader_fd = os.open(f"/proc/self/fd/{writer_fd}", os.O_RDONLY | os.O_CLOEXEC)
-            os.fchmod(writer_fd, 0)
-        except BaseException:
-            os.close(writer_fd)
-            raise
-        self._segments[segment] = _Segment(writer_fd, reader_fd, capacity_bytes)
+        self._segments[segment] = _Segment(segment, capacity_bytes)
 
     def writer_fd(self, segment: int) -> int:
-        """Tell the descriptor for whoever produces."""
-        return self._segments[segment].writer_fd
+        """Tell the descriptor for whoever produces.
+
+        Raises  OSError if the segment cannot be made.
+        """
+        found = self._segments[segment]
+        found.make()
+        return found.writer_fd
 
     def reader_fd(self, segment: int) -> int:
-        """Tell the descriptor for whoever reads; it cannot be mapped for writing."""
-        return self._segments[segment].reader_fd
+        """Tell the descriptor for whoever reads; it cannot be mapped for writing.
+
+        Raises  OSError if the segment cannot be made.
+        """
+        found = self._segments[segment]
+        found.make()
+        return found.reader_fd
 
     def read(self, segment: int, start: int, stop: int) -> bytes:
         """Copy bytes out."""
@@ -79,19 +101,25 @@ class Segments:
         found = self._segments[segment]
         assert 0 <= from_bytes <= found.capacity_bytes, "bytes outside the segment"
         length = found.capacity_bytes - from_bytes
-        if length and _fallocate(found.writer_fd, _KEEP_SIZE | _PUNCH_HOLE, from_bytes, length) != 0:
+        if (
+            length
+            and found.writer_fd >= 0
+            and _fallocate(found.writer_fd, _KEEP_SIZE | _PUNCH_HOLE, from_bytes, length) != 0
+        ):
             error = ctypes.get_errno()
             raise OSError(error, os.strerror(error))
 
     def destroy(self, segment: int) -> None:
         """Close both descriptors; the memory goes when the last process that has it mapped lets go."""
         found = self._segments.pop(segment)
-        os.close(found.reader_fd)
-        os.close(found.writer_fd)
+        if found.writer_fd >= 0:
+            os.close(found.reader_fd)
+            os.close(found.writer_fd)
 
     def kernel_bytes(self) -> int:
         """Add up what the kernel says that the segments hold.  Cost: one fstat a segment."""
-        return sum(os.fstat(one.reader_fd).st_blocks for one in self._segments.values()) * BLOCK_BYTES
+        made = (one.reader_fd for one in self._segments.values() if one.reader_fd >= 0)
+        return sum(os.fstat(reader_fd).st_blocks for reader_fd in made) * BLOCK_BYTES
 
     def statistics(self) -> SegmentsStatistics:
         """Tell how many there are and what they hold."""

@@ -4,7 +4,7 @@ import array
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
@@ -26,12 +26,27 @@ def send(end: socket.socket, message: Message, descriptors: Sequence[int]) -> bo
     return True
 
 
-async def receive(end: socket.socket) -> tuple[bytes, int] | None:
+class Shorn(WireError):
+    """A packet has come whole, but without its descriptor: this process may have no more of them open."""
+
+    def __init__(self, packet: bytes) -> None:
+        super().__init__("a descriptor was lost on its way: too many files are open")
+        self.packet = packet
+
+
+def _nothing() -> None:
+    """Nothing is to be noted."""
+
+
+async def receive(end: socket.socket, on_unread: Callable[[], None] = _nothing) -> tuple[bytes, int] | None:
     """Take one packet, or wait for it; None when the other end is closed.
+
+    on_unread  is called when the other end was closed with something of ours unread.
 
     Returns  the packet, and the descriptor that came with it, now the caller's (-1: none).
 
-    Raises  WireError for what is cut short or has more descriptors; those that came are closed.
+    Raises  WireError for what is cut short or has more descriptors; those that came are closed. Shorn for a packet that
+            is whole, and whose descriptor could not be had.
     Cancelled  without losing a packet.
     """
     while True:
@@ -39,13 +54,17 @@ async def receive(end: socket.socket) -> tuple[bytes, int] | None:
             packet, ancillary, flags, _ = end.recvmsg(
                 PACKET_BYTES_MAX, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
             )
-        except (BlockingIOError, ConnectionResetError):
-            # Reset: something of ours was left unread; what was said before is still to be heard.
+        except BlockingIOError:
             await trio.lowlevel.wait_readable(end)
+            continue
+        except ConnectionResetError:
+            on_unread()  # What was said before is still to be heard.
             continue
         found = array.array("i")
         for _level, _kind, data in ancillary:
             found.frombytes(data[: len(data) - len(data) % found.itemsize])
+        if flags & socket.MSG_CTRUNC and not flags & socket.MSG_TRUNC and not found:
+            raise Shorn(packet)
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(found) > 1:
             for descriptor in found:
                 os.close(descriptor)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +24,9 @@ from imgd.core.events import (
     KillWorker,
     PunchSegment,
     Released,
+    SegmentDetached,
     StageDone,
+    StageFailed,
     TellEnd,
     TellGrowth,
     TellStep,
@@ -33,15 +36,17 @@ from imgd.core.events import (
 )
 from imgd.core.scheduler import Scheduler
 from imgd.core.story import Story
-from imgd.engine.desk import Desk, Order
+from imgd.engine.desk import LOST, Desk, Order
+from imgd.engine.forking import WorkerLink
 from imgd.engine.inbox import Inbox
 from imgd.engine.segments import Segments
-from imgd.engine.workers import WorkerLink
-from imgd.model import Outcome, Stopped
+from imgd.model import Crashed, Outcome, Refused, Stopped
+from imgd.origin import Origin
 
 log = logging.getLogger("imgd.engine")
 
 TICK_S: Final = 0.25
+RETRY_S: Final = 2.0  # After there was no descriptor for something.
 CHECK_ALL_EVERY: Final = 4096  # Events between two complete checks of the core's invariants.
 EVENTS_MAX: Final = 100_000  # Clients and workers together cannot have more on its way: each waits for its answer.
 
@@ -53,10 +58,12 @@ class Errand:
     tell      is called for each TellGrowth, TellStep, and for the one TellEnd.
     writing   True from when a worker may be writing where the job delivers: it cannot be taken back, nor tried again.
     unwanted  items of its last step that nobody wants any more.
+    origin    on whose behalf it was submitted, for the log.
     """
 
     source: str  # Source identity as JSON.
     tell: Callable[[TellGrowth | TellStep | TellEnd], None]
+    origin: Origin | None = None
     source_fd: int = -1
     sink_fd: int = -1
     writing: bool = False
@@ -79,6 +86,10 @@ class AnyDesk(Protocol):
 
     scope: trio.CancelScope
 
+    @property
+    def unsent(self) -> bool:
+        """True when it has a todo list that was not sent."""
+
     def give(self, order: Order) -> None:
         """Send a todo list."""
 
@@ -91,7 +102,10 @@ class AnyDesk(Protocol):
 
 @dataclass(slots=True)
 class Floor:
-    """What the supervise loop works with: the core, the segments, the desks, and errands by job."""
+    """What the supervise loop works with: the core, the segments, the desks, and errands by job.
+
+    own  events that carrying a command out has caused: the core hears them before any other.
+    """
 
     core: Scheduler
     segments: Segments
@@ -104,7 +118,15 @@ class Floor:
     desks: dict[WorkerId, AnyDesk] = field(default_factory=dict)
     jobs_submitted: int = 0
     leaving: set[JobId] = field(default_factory=set)
+    own: deque[Event] = field(default_factory=deque)
     _todos: int = 0
+
+    def set_step_limit(self, limit_s: float) -> None:
+        """Give each todo list so much time from now on."""
+        self.step_limit_s = limit_s
+        for desk in self.desks.values():
+            if isinstance(desk, Desk):
+                desk.limit_s = limit_s
 
     def drop(self, job: JobId, items: Collection[int]) -> None:
         """Spare a job's worker some items of its last step, if it has not made them yet."""
@@ -125,6 +147,13 @@ class Floor:
         while self.errands:
             self.errands.popitem()[1].close()
 
+    def seen(self, event: Event) -> Event:
+        """See what only the shell knows: that a worker which was lost had never been sent its todo list."""
+        match event:
+            case WorkerEnded(worker, Crashed()) if (desk := self.desks.get(worker)) is not None and desk.unsent:
+                return WorkerEnded(worker, LOST)
+        return event
+
     def notice(self, event: Event) -> None:
         """See, before the core hears it, that a worker goes on to the step that delivers."""
         match event:
@@ -133,8 +162,18 @@ class Floor:
                 if job is not None and len(rest) == 1 and not job.recipe.stages[rest[0]].outputs:
                     self.errands[job.id].note_writing()
 
+    def take_back(self, command: GiveTodo, error: OSError) -> None:
+        """Let a todo list fail that cannot be given, as if the worker had said so: it never hears of it."""
+        log.error("a todo list cannot be given: %s", error.strerror)
+        why = Refused("too many files are open", RETRY_S, "descriptors")
+        self.own.append(StageFailed(command.worker, why))
+        self.own.extend(SegmentDetached(command.worker, loan.segment) for loan in command.loans)
+
     def order(self, command: GiveTodo) -> Order:
-        """Write a todo list for a worker, with the descriptors that it needs and no more."""
+        """Write a todo list for a worker, with the descriptors that it needs and no more.
+
+        Raises  OSError if a segment cannot be made.
+        """
         errand = self.errands[command.job]
         buffers = command.recipe.buffers
         lent = tuple(
@@ -153,7 +192,8 @@ class Floor:
         threads = max(1, self.threads // self.core.demand)
         unwanted = tuple(sorted(errand.unwanted))
         todo = Todo(self._todos, command.stages, lent, source, needs_source, has_sink, threads, unwanted)
-        return Order(todo, tuple(descriptors), _nothing if command.stages[0].outputs else errand.note_writing)
+        on_sent = _nothing if command.stages[0].outputs else errand.note_writing
+        return Order(todo, tuple(descriptors), on_sent, errand.origin)
 
 
 def _nothing() -> None:
@@ -170,7 +210,7 @@ async def supervise(floor: Floor) -> None:
     async with trio.open_nursery() as workers:
         workers.start_soon(_tick, inbox)
         while True:
-            event = await inbox.take()
+            event = floor.seen(floor.own.popleft() if floor.own else await inbox.take())
             floor.notice(event)
             for command in _handle(floor, event):
                 if isinstance(command, ForkWorker):
@@ -209,7 +249,12 @@ def _carry_out(floor: Floor, command: Command) -> None:
         case DestroySegment(segment):
             floor.segments.destroy(segment)
         case GiveTodo(worker):
-            floor.desks[worker].give(floor.order(command))
+            try:
+                order = floor.order(command)
+            except OSError as error:
+                floor.take_back(command, error)
+            else:
+                floor.desks[worker].give(order)
         case KillWorker(worker):
             floor.desks[worker].scope.cancel()
         case DismissWorker(worker):
@@ -223,6 +268,7 @@ async def _run_worker(floor: Floor, desk: Desk, command: ForkWorker) -> None:
     try:
         with desk.scope:
             outcome = await desk.run(partial(floor.fork, command.worker, command.owner))
+        await desk.gone()
     finally:
         floor.inbox.put(WorkerEnded(command.worker, outcome))  # Sync, so it gets through while we are being cancelled.
 

@@ -14,7 +14,7 @@ from cgi_worker.wire.tiles import TILE_PX, TilePlace, tile_bytes
 from imgd.core.events import TellStep
 from imgd.core.planner import check_size
 from imgd.engine.client import DESCRIPTORS_RETRY_S, Client, Terms, open_job
-from imgd.engine.forge import Forge
+from imgd.engine.forges import Forges
 from imgd.engine.inbox import Inbox
 from imgd.engine.looks import Look
 from imgd.engine.supervise import Floor
@@ -159,9 +159,8 @@ class TileDesk:
     Invariant: a tile is pending exactly while one list is to make it and somebody waits for it.
     """
 
-    def __init__(self, floor: Floor, forge: Forge, keep_bytes: int) -> None:
-        most = floor.core.pool.budget_bytes // BUDGET_SHARE // tile_bytes(TILE_PX, TILE_PX, colour=True)
-        self._list_max = min(max(most, 1), LIST_MAX)
+    def __init__(self, floor: Floor, forge: Forges, keep_bytes: int) -> None:
+        self._list_max = _list_max(floor.core.pool.budget_bytes)
         self.store = TileStore(keep_bytes)
         self._floor = floor
         self._forge = forge
@@ -170,6 +169,11 @@ class TileDesk:
         self._inbox: Inbox[_List] = Inbox(LISTS_MAX)
         self._lists = self._lists_total = 0
         self._made = self._shared = self._dropped = 0
+
+    def resize(self, budget_bytes: int, keep_bytes: int) -> None:
+        """Put no more tiles on a list than are good for this budget, and keep so many bytes of them."""
+        self._list_max = _list_max(budget_bytes)
+        self.store.resize(keep_bytes)
 
     def ask(
         self, asking: Asking, places: Iterable[TilePlace], *, have: Collection[str] = (), alone: bool = False
@@ -240,7 +244,7 @@ class TileDesk:
         try:
             path_fd = os.dup(asking.path_fd)  # The list may outlive who began it.
         except OSError as error:
-            raise Busy("too many files are open", DESCRIPTORS_RETRY_S) from error
+            raise Busy("too many files are open", DESCRIPTORS_RETRY_S, "descriptors") from error
         self._lists_total += 1
         made = _List(self._lists_total, asking, path_fd)
         asking.opened()
@@ -378,3 +382,8 @@ class TileDesk:
     def _tell_step(self, making: _List, step: TellStep, recipe: Recipe) -> None:
         if making.founder.waits:
             making.founder.tell(ListStep(recipe.buffers[recipe.stages[step.stage].outputs[0]].key, step))
+
+
+def _list_max(budget_bytes: int) -> int:
+    most = budget_bytes // BUDGET_SHARE // tile_bytes(TILE_PX, TILE_PX, colour=True)
+    return min(max(most, 1), LIST_MAX)

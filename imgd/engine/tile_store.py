@@ -51,6 +51,11 @@ class TileStore:
         self.size_bytes = 0
         self.hits = 0
 
+    def resize(self, size_bytes_max: int) -> None:
+        """Keep so much from now on."""
+        self._size_bytes_max = size_bytes_max
+        self._let_old_go()
+
     def __len__(self) -> int:
         return len(self._tiles)
 
@@ -68,6 +73,9 @@ class TileStore:
             self.size_bytes -= _size_of(old)
         self._tiles[etag] = tile
         self.size_bytes += _size_of(tile)
+        self._let_old_go()
+
+    def _let_old_go(self) -> None:
         while self.size_bytes > self._size_bytes_max:
             _, oldest = self._tiles.popitem(last=False)
             self.size_bytes -= _size_of(oldest)

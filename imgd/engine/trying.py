@@ -5,8 +5,9 @@ from typing import Final
 
 import trio
 
+from cgi_worker.wire import packets
 from imgd.engine.client import Client
-from imgd.engine.forge import Forge
+from imgd.engine.forges import Forges
 from imgd.errors import BadFrame, BrokeOff, Busy, Gone, NotYours, PlanTooBig, Rewritten, WorkerLost, WorkerTimedOut
 from imgd.model import Crashed, Failed, Outcome, Refused, Replied, Stopped, Superseded, TimedOut
 
@@ -19,7 +20,7 @@ def tries() -> list[bool]:
     return [False] * (TRIES_MAX - 1) + [True]
 
 
-async def succeeds(client: Client, forge: Forge, last: bool, *, whole: bool = False) -> bool:
+async def succeeds(client: Client, forge: Forges, last: bool, *, whole: bool = False) -> bool:
     """Wait for a job's first bytes, or its end; False if it is worth another try.
 
     Raises  ImgdError for an outcome that a further try would not change, and for any at the last try.
@@ -29,7 +30,7 @@ async def succeeds(client: Client, forge: Forge, last: bool, *, whole: bool = Fa
     return outcome is None or await judge(outcome, client, forge, last=last, since_s=began_s)
 
 
-async def judge(outcome: Outcome, client: Client, forge: Forge, *, last: bool, since_s: float) -> bool:
+async def judge(outcome: Outcome, client: Client, forge: Forges, *, last: bool, since_s: float) -> bool:
     """Tell whether a job has ended well; False if it is worth another try.
 
     since_s  when it was begun.
@@ -41,14 +42,14 @@ async def judge(outcome: Outcome, client: Client, forge: Forge, *, last: bool, s
             return True
         case _ if client.writing:
             raise BrokeOff("the worker was lost while it was writing the answer")
-        case Stopped() | Failed(code="changed") if not last:
+        case Stopped() | Failed(code="changed") | Refused(reason="lost") if not last:
             return False
         case Crashed(signal=signal.SIGBUS) if not last:
             return False  # The file was cut while it was being read.
         case Crashed() | Failed(code="forbidden") if not last and await forge.lost_since(since_s):
             return False  # Workers of a template that is gone may read less than new ones: a root may have come since.
         case Crashed() | TimedOut() | Stopped() if forge.state:
-            raise Busy(forge.state, TEMPLATE_RETRY_S)
+            raise Busy(forge.state, TEMPLATE_RETRY_S, "template")
     raise_outcome(outcome)
     return False
 
@@ -76,12 +77,16 @@ def raise_outcome(outcome: Outcome) -> None:
             raise WorkerTimedOut(f"it took longer than the limit of {limit_s:g} s, and was stopped")
         case Crashed(signal=signal.SIGBUS):
             raise Rewritten("the frame was cut short while it was being read; try again in a moment", 1.0)
+        case Crashed(signal=signal.SIGKILL):  # No frame does that: the system was short of memory, or somebody did it.
+            raise Busy("the worker that was making this was killed; try again in a moment", 1.0, "lost")
+        case Crashed(exit_code=packets.EXIT_OUR_FAULT):
+            raise WorkerLost("a bug of imgd itself ended the worker that was at this frame; the log says which")
         case Crashed():
             raise WorkerLost("the worker that was decoding this frame crashed; the frame may be broken")
         case Superseded():
             raise Gone("a newer view took its place")
-        case Refused(why, retry_after_s):
-            raise Busy(why, retry_after_s)
+        case Refused(why, retry_after_s, reason):
+            raise Busy(why, retry_after_s, reason)
         case Stopped():
             raise Gone("it was stopped")
         case Replied():

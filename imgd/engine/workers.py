@@ -1,13 +1,12 @@
 """The template process and the workers forked from it, as Trio sees them. Decides nothing."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,32 +16,27 @@ import trio
 
 from cgi_worker.wire import packets
 from cgi_worker.wire.packets import (
+    EXIT_NO_FORK,
     FROM_TEMPLATE,
-    FROM_WORKER,
     VERSION,
     Bye,
-    Drop,
     Fork,
     Forked,
     FromTemplate,
-    FromWorker,
     Hello,
     Identity,
     Reaped,
-    Todo,
     Warmed,
     Warming,
     WireError,
 )
 from imgd.engine import seqpacket
+from imgd.engine.forking import Forking, NoWorker, WorkerLink, give_up
+from imgd.engine.overheard import Overheard
+from imgd.engine.reaping import End
 
-STATUS_LIMIT_S: Final = 1.0  # How long the template may take to tell the status of a worker that has exited.
+SILENT_LIMIT_S: Final = 300.0  # A template that warms says what it compiles; none of it takes nearly as long.
 END_LIMIT_S: Final = 2.0  # How long the template may take to exit by itself, and then its orphans to die.
-_PR_SET_CHILD_SUBREAPER: Final = 36
-
-
-class NoWorker(Exception):
-    """The template is gone or could not fork; nothing of the worker is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,100 +63,6 @@ class TemplateStatistics:
     alive: int
 
 
-def become_subreaper() -> None:
-    """Let workers become children of this process when their template dies, so that they can be reaped."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
-
-
-class _End:
-    """How one worker ended, as far as the template has said; holds a pidfd of its own until that is known."""
-
-    def __init__(self, pidfd: int) -> None:
-        self._pidfd = pidfd
-        self.known = trio.Event()
-        self.signal: int | None = None
-        self.exit_code: int | None = None
-
-    def tell(self, status: int | None) -> None:
-        """Note waitpid's status, None if it will never be known."""
-        if status is not None:
-            self.signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-            self.exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-        os.close(self._pidfd)
-        self.known.set()
-
-    async def reap(self) -> None:
-        """Wait for an orphan to exit, and reap it if it became our child."""
-        await trio.lowlevel.wait_readable(self._pidfd)
-        self.tell(_reap_now(self._pidfd))
-
-
-class _Forking:
-    """A fork that was asked for and not answered yet."""
-
-    def __init__(self) -> None:
-        self.answered = trio.Event()
-        self.pid = 0
-        self.pidfd = -1  # The asker's own, to close.
-        self.end: _End | None = None
-        self.abandoned = False
-
-
-class WorkerLink:
-    """One worker process: its socket, its pidfd, its end. One task at a time receives, one waits for the exit."""
-
-    def __init__(self, pid: int, pidfd: int, end: socket.socket, how: _End) -> None:
-        self.pid = pid
-        self.pidfd = pidfd
-        self._socket = end
-        self._how = how
-
-    def send(self, todo: Todo | Drop | Bye, descriptors: Sequence[int] = ()) -> None:
-        """Send without waiting. A worker that is gone, or that does not read, is killed: `receive` then says None."""
-        if not seqpacket.send(self._socket, todo, descriptors):
-            self.kill()
-
-    async def receive(self) -> FromWorker | None:
-        """Wait for the worker's next message; None when it has closed its end.
-
-        Raises  WireError for a packet that breaks the grammar; the caller kills this worker.
-        Cancelled  without losing a message.
-        """
-        received = await seqpacket.receive(self._socket)
-        if received is None:
-            return None
-        packet, pidfd = received
-        if pidfd >= 0:
-            os.close(pidfd)
-            raise WireError("a worker sends no descriptors")
-        return FROM_WORKER.decode(packet)
-
-    def kill(self) -> None:
-        """Kill the worker, if it is alive."""
-        if self.pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-
-    async def wait_exited(self) -> None:
-        """Wait until the process is gone; from then on it has nothing mapped."""
-        await trio.lowlevel.wait_readable(self.pidfd)
-
-    async def exit_status(self) -> tuple[int | None, int | None]:
-        """Tell the signal that killed it, or its exit code; (None, None) if nobody says within STATUS_LIMIT_S."""
-        with trio.move_on_after(STATUS_LIMIT_S):
-            await self._how.known.wait()
-        return self._how.signal, self._how.exit_code
-
-    def close(self) -> None:
-        """Kill the worker and close its descriptors; once is enough, twice does no harm."""
-        self.kill()
-        if self.pidfd >= 0:
-            self._socket.close()
-            os.close(self.pidfd)
-            self.pidfd = -1
-
-
 class Template:
     """The running template. Made by `open_template`."""
 
@@ -170,8 +70,8 @@ class Template:
         self._socket = end
         self._process = process
         self._pidfd = os.pidfd_open(process.pid)
-        self._forking: dict[int, _Forking] = {}
-        self._ends: dict[int, _End] = {}
+        self._forking: dict[int, Forking] = {}
+        self._ends: dict[int, End] = {}
         self._lost = trio.Event()
         self._forked = 0
 
@@ -203,39 +103,47 @@ class Template:
         assert worker not in self._forking and worker not in self._ends, "a worker's number is used once"
         if self._lost.is_set():
             raise NoWorker("the template is gone")
-        forking = _Forking()
+        forking = Forking()
         link: WorkerLink | None = None
-        try:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        except OSError as error:
-            raise NoWorker(f"no socket for it: {error.strerror}") from error
-        ours.setblocking(False)
+        ours, theirs, errors = _ends_for(worker)
         try:
             with theirs:
-                if not seqpacket.send(self._socket, Fork(worker, identity), [theirs.fileno()]):
+                given = [theirs.fileno(), errors.writing_fd]
+                if not seqpacket.send(self._socket, Fork(worker, identity), given):
                     raise NoWorker("the template takes no orders")
+            errors.close_writing()
             self._forking[worker] = forking
             await forking.answered.wait()
+            if forking.lacking == "descriptors":
+                raise NoWorker("too many files are open", "descriptors")
+            if forking.lacking == "processes":
+                raise NoWorker("the system lets no further process start", "processes")
             if forking.end is None:
-                raise NoWorker("the template could not fork, or is gone")
-            link = WorkerLink(forking.pid, forking.pidfd, ours, forking.end)
+                raise NoWorker("the template is gone")
+            errors.who = f"worker {worker} (pid {forking.pid})"
+            link = WorkerLink(forking, ours, forking.end, errors)
             return link
         finally:
             if link is None:
                 forking.abandoned = True
                 ours.close()
-                _give_up(forking)
+                errors.close()
+                give_up(forking)
 
     async def warm_up(self, on_warming: Callable[[Warming], None]) -> None:
         """Follow the template until it is warm.  Raises  NoWorker if it ends before, WireError if it talks nonsense."""
         while True:
-            received = await self._receive()
+            received: tuple[FromTemplate, int] | None = None
+            with trio.move_on_after(SILENT_LIMIT_S) as patience:
+                received = await self._receive()
+            if patience.cancelled_caught:
+                raise NoWorker(f"it has said nothing for {SILENT_LIMIT_S:g} s while warming, and was killed")
             match received:
                 case None:
                     with trio.move_on_after(END_LIMIT_S):
                         await trio.lowlevel.wait_readable(self._pidfd)
                     await self._bury()
-                    raise NoWorker(f"the template ended while warming, exit code {self._process.returncode}")
+                    raise NoWorker(f"it ended while warming, {self.how_it_ended()}")
                 case Hello(version=version), _ if version == VERSION:
                     pass
                 case Warming() as warming, _:
@@ -244,6 +152,13 @@ class Template:
                     return
                 case _:
                     raise WireError(f"{type(received[0]).__name__} from a template that is warming")
+
+    def how_it_ended(self) -> str:
+        """Tell in words how the process ended, once it is buried."""
+        code = self._process.returncode
+        if code is None:
+            return "and does not die"
+        return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
     async def hear(self) -> None:
         """Hand the template's news on until it is lost, then reap what it left."""
@@ -268,7 +183,13 @@ class Template:
         os.close(self._pidfd)
 
     async def _receive(self) -> tuple[FromTemplate, int] | None:
-        received = await seqpacket.receive(self._socket)
+        try:
+            received = await seqpacket.receive(self._socket)
+        except seqpacket.Shorn as shorn:  # Here, not there, the descriptors are used up: no reason to give it up.
+            message = FROM_TEMPLATE.decode(shorn.packet)
+            if not isinstance(message, Forked):
+                raise
+            return message, -1
         if received is None:
             return None
         packet, pidfd = received
@@ -285,21 +206,33 @@ class Template:
     def _follow(self, message: FromTemplate, pidfd: int) -> None:
         match message:
             case Forked(worker, pid) if worker in self._forking:
+                self._take_in(self._forking.pop(worker), worker, (pid, pidfd))
+            case Reaped(worker, status) if worker in self._forking:
                 forking = self._forking.pop(worker)
-                forking.pid, forking.pidfd = pid, pidfd
-                forking.end = self._ends[worker] = _End(os.dup(pidfd))
-                self._forked += 1
-                if forking.abandoned:
-                    _give_up(forking)
+                forking.lacking = "processes" if status == EXIT_NO_FORK << 8 else ""
                 forking.answered.set()
-            case Reaped(worker) if worker in self._forking:
-                self._forking.pop(worker).answered.set()
             case Reaped(worker, status) if worker in self._ends:
                 self._ends.pop(worker).tell(status)
             case _:
                 if pidfd >= 0:
                     os.close(pidfd)
                 raise WireError(f"{type(message).__name__} of a worker that was not asked for")
+
+    def _take_in(self, forking: Forking, worker: int, process: tuple[int, int]) -> None:
+        """Note a new worker; without a descriptor by which its end could be seen it is let go: its socket is closed."""
+        forking.pid, forking.pidfd = process
+        own = -1
+        try:
+            own = os.dup(forking.pidfd) if forking.pidfd >= 0 else -1
+        except OSError:
+            give_up(forking)
+        if own < 0:
+            forking.lacking = "descriptors"
+        forking.end = self._ends[worker] = End(forking.pid, own)
+        self._forked += 1
+        if forking.abandoned:
+            give_up(forking)
+        forking.answered.set()
 
     def _lose(self) -> None:
         self._lost.set()
@@ -329,24 +262,59 @@ async def open_template(
     Raises  NoWorker if the template ends while warming.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours:
+    with ours, contextlib.closing(Overheard("the worker template")) as errors:
         ours.setblocking(False)
         with theirs:
-            template = Template(ours, _start(settings, theirs.fileno()))
+            process = _start(settings, theirs.fileno(), errors.writing_fd)
+        errors.close_writing()
         try:
-            await template.warm_up(on_warming)
+            template = Template(ours, process)
+        except OSError:  # No descriptor is left by which its end could be seen.
+            process.kill()
+            process.wait()
+            raise
+        failed: NoWorker | WireError | None = None
+        try:
             async with trio.open_nursery() as hearing:
-                hearing.start_soon(template.hear)
+                hearing.start_soon(errors.listen)
                 try:
-                    yield template
-                finally:
-                    hearing.cancel_scope.cancel()
+                    await template.warm_up(on_warming)
+                except (NoWorker, WireError) as error:
+                    failed = error  # Raised outside of the nursery, which would wrap it.
+                if failed is None:
+                    hearing.start_soon(template.hear)
+                    try:
+                        yield template
+                    finally:
+                        hearing.cancel_scope.cancel()
+                hearing.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
                 await template.end()
+            errors.drain()
+        if failed is not None:
+            raise failed
 
 
-def _start(settings: TemplateSettings, end: int) -> "subprocess.Popen[bytes]":
+def _ends_for(worker: int) -> tuple[socket.socket, socket.socket, Overheard]:
+    """Make both ends of a new worker's socket pair, ours first, and the pipe that is to be its stderr.
+
+    Raises  NoWorker.
+    """
+    try:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError as error:
+        raise NoWorker("too many files are open", "descriptors") from error
+    ours.setblocking(False)
+    try:
+        return ours, theirs, Overheard(f"worker {worker}")
+    except OSError as error:
+        ours.close()
+        theirs.close()
+        raise NoWorker("too many files are open", "descriptors") from error
+
+
+def _start(settings: TemplateSettings, end: int, errors: int) -> "subprocess.Popen[bytes]":
     """Start the process from this thread: the kernel ends it with the thread that started it, so no other will do."""
     command = [sys.executable, "-P", "-m", "cgi_worker.template", f"--socket={end}", f"--parent={os.getpid()}"]
     command += [f"--readable={path}" for path in settings.readable]
@@ -357,25 +325,5 @@ def _start(settings: TemplateSettings, end: int) -> "subprocess.Popen[bytes]":
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))}
     return subprocess.Popen(
         command, pass_fds=[end], env=environment, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
     )  # fmt: skip
-
-
-def _reap_now(pidfd: int) -> int | None:
-    """Reap an exited child; its status as waitpid gives it, None if it is not our child."""
-    try:
-        found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-    except ChildProcessError:
-        return None
-    if found is None:
-        return None
-    return found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
-
-
-def _give_up(forking: _Forking) -> None:
-    """Kill the worker of a fork that nobody waits for any more, if it was forked."""
-    if forking.pidfd >= 0:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(forking.pidfd, signal.SIGKILL)
-        os.close(forking.pidfd)
-        forking.pidfd = -1

@@ -1,6 +1,7 @@
 """The catalogue: all frames of the roots that are served, with what their headers say, searched, in order, by pages."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +14,7 @@ from imgd.events.catalogue_query import Found, Named, Order, Query, Row
 from imgd.events.search import Compare, read_search
 from imgd.events.sessions import TookTooLong
 from imgd.events.store import Store, StoreDown
+from imgd.threads import NoThread, in_thread
 
 SEARCH_LIMIT_S: Final = 5.0
 WAIT_LIMIT_S: Final = 10.0
@@ -120,7 +122,10 @@ class Catalogue:
             page = ToldPage(found.total, asked.offset, rows, found.frames, found.described, complete, down, found.at)
             return msgspec.json.encode(page)
 
-        return write() if len(found.rows) <= _FEW else await trio.to_thread.run_sync(write)
+        if len(found.rows) > _FEW:
+            with suppress(NoThread):
+                return await in_thread(write)
+        return write()
 
     def statistics(self) -> CatalogueStatistics:
         """Tell figures."""
@@ -134,21 +139,23 @@ class Catalogue:
         if found is None:
             raise NoSuchFrame(f"there is no root {asked.root!r:.80}", "dir")
         if not found.present:
-            raise Busy(f"the directory of root {asked.root!r} is not there", _RETRY_AFTER_S)
+            raise Busy(f"the directory of root {asked.root!r} is not there", _RETRY_AFTER_S, "root_away")
         return (asked.root,)
 
     async def _find(self, query: Query) -> Found:
         if self._searching >= WAITING_MAX:
-            raise Busy("too many searches wait already", _RETRY_AFTER_S)
+            raise Busy("too many searches wait already", _RETRY_AFTER_S, "searches")
         self._searching += 1
         try:
             with trio.fail_after(WAIT_LIMIT_S):
                 return await self._store.search(query, SEARCH_LIMIT_S)
         except (TookTooLong, trio.TooSlowError) as error:
-            raise Busy("the search took too long; name a directory, or search for less", _RETRY_AFTER_S) from error
+            raise Busy(
+                "the search took too long; name a directory, or search for less", _RETRY_AFTER_S, "searches"
+            ) from error
         except StoreDown as error:
             why = str(error) or "it does not answer"
-            raise Busy(f"the store that keeps the index of frames is down: {why}", _RETRY_AFTER_S) from error
+            raise Busy(f"the store that keeps the index of frames is down: {why}", _RETRY_AFTER_S, "store") from error
         finally:
             self._searching -= 1
 

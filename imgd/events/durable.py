@@ -1,6 +1,5 @@
 """The store: one thread that writes, a few connections that read, over either database."""
 
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from imgd.events.patience import Patience
 from imgd.events.scribe import Scribe, ScribeStatistics, writing
 from imgd.events.sessions import Database, Session, is_behind
 from imgd.events.store import Change, Head, Retention, StoreDown
+from imgd.steady import SteadyClock
 
 _WAITING_MAX: Final = 1024
 _READERS_MAX: Final = 4
@@ -54,6 +54,7 @@ class DurableStore:
         self._searching = searching
         self._nudged: list[Callable[[], None]] = []
         self._reads = 0
+        self._clock = SteadyClock()
         scribe.committed = self._nudge
 
     async def publish(self, drafts: Sequence[Draft]) -> Sequence[int]:
@@ -94,7 +95,7 @@ class DurableStore:
 
     async def prune(self, keep: Retention) -> int:
         """Forget old events, a few at a time so that writers go on; return how many."""
-        now_s = time.time()
+        now_s = self._clock.now_s()
         at, now = (rfc3339(int(moment_s * 1e9)) for moment_s in (now_s - keep.age_s, now_s))
         head = await self.head()
         too_old = await self._lending.use(lambda session: session.last_before(at, now))

@@ -9,6 +9,8 @@ import trio
 
 from imgd.events.patience import Patience
 from imgd.events.sessions import Collided, Session, Undone
+from imgd.events.store import StoreDown
+from imgd.threads import NoThread, in_thread
 
 T = TypeVar("T")
 
@@ -31,7 +33,10 @@ class Lending:
 
         Raises  StoreDown.
         """
-        return await trio.to_thread.run_sync(self._ask, ask, abandon_on_cancel=True, limiter=self._limiter)
+        try:
+            return await in_thread(self._ask, ask, limiter=self._limiter)
+        except NoThread as error:
+            raise StoreDown(error.strerror) from error
 
     def close(self) -> None:
         """Close all sessions; one that is in use is closed when its thread gives it back."""

@@ -51,9 +51,8 @@ class Log:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
-        self._lag_max = settings.lag_max
+        self.take(settings)
         self.head_s = min(settings.ping_s / 2, HEAD_MAX_S)  # How often a client is told where it is.
-        self._keep = Retention(settings.events_age_s, settings.events_max)
         self._ring = Ring(settings.ring_max)
         self._nudged = trio.Event()
         self._latest = Latest()
@@ -63,6 +62,11 @@ class Log:
         self._nudges = self._reads = self._resets = self._pruned = 0
         self.head = Cursor("", 0)
         self._not_read = "the store has not answered yet"
+
+    def take(self, settings: Settings) -> None:
+        """Take up other settings: how much is kept, and how far new feeds may be behind."""
+        self._lag_max = settings.lag_max
+        self._keep = Retention(settings.events_age_s, settings.events_max)
 
     @property
     def down(self) -> str:
@@ -128,7 +132,7 @@ class Log:
                 with trio.fail_after(SETTLE_LIMIT_S):
                     await self.catch_up()
             except (StoreDown, trio.TooSlowError) as error:
-                raise Busy("the store of events does not answer", RETRY_AFTER_S) from error
+                raise Busy("the store of events does not answer", RETRY_AFTER_S, "store") from error
         return self.head
 
     async def advance(self, feed: Feed, limit: int = PAGE) -> list[Message] | None:

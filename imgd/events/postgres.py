@@ -129,7 +129,10 @@ class PostgresDatabase:
 
         Raises  StoreDown if it cannot listen.
         """
-        connection = await trio.to_thread.run_sync(self._connect_listening)
+        try:
+            connection = await trio.to_thread.run_sync(self._connect_listening)
+        except RuntimeError as error:
+            raise StoreDown("no thread can be started for listening") from error
         try:
             ready()
             while True:

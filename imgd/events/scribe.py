@@ -16,6 +16,7 @@ from imgd.events.patience import Patience
 from imgd.events.sessions import Collided, Session, Undone
 from imgd.events.store import StoreDown
 from imgd.events.transaction import carry_out
+from imgd.threads import NoThread, in_thread
 
 _REST_EACH_S: Final = 1.0
 _COLLISIONS_MAX: Final = 8
@@ -231,5 +232,5 @@ async def writing(patience: Patience, waiting_max: int) -> AsyncIterator[Scribe]
         yield scribe
     finally:
         scribe.end()
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(thread.join, _END_S)
+        with trio.CancelScope(shield=True), contextlib.suppress(NoThread):
+            await in_thread(thread.join, _END_S)

@@ -7,7 +7,7 @@ index says: what has not been looked into.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -58,7 +58,7 @@ class Cataloguing:
     def __init__(
         self,
         store: Store,
-        watches: Sequence[RootWatch],
+        watches: Iterable[RootWatch],
         describe: Describe,
         at_rest: Callable[[], bool],
         *,
@@ -69,6 +69,7 @@ class Cataloguing:
         self._describe = describe
         self._at_rest = at_rest
         self._pause_s = pause_s
+        self._pause_set = trio.Event()
         self._found: list[Looked] = []
         self._keep_at = 0.0
         self._shut: dict[Frame, None] = {}
@@ -78,13 +79,19 @@ class Cataloguing:
         """Tell figures."""
         return CataloguingStatistics(self._looked, self._failed, len(self._shut))
 
+    def take(self, pause_s: float) -> None:
+        """Make such pauses from now on."""
+        self._pause_s = pause_s
+        self._pause_set.set()
+        self._pause_set = trio.Event()
+
     async def run(self) -> None:
         """Look into frames whenever there may be some, until cancelled."""
-        if not self._pause_s:
-            return
         done: object = None
         again_at = 0.0
         while True:
+            while not self._pause_s:
+                await self._pause_set.wait()
             now = self._signs()
             if now != done or trio.current_time() >= again_at:
                 try:

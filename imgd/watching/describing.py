@@ -1,17 +1,17 @@
 """What a frame holds, as its event tells it: by a worker, out of the header document that pictures' readers get too."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 
 import msgspec
-import trio
 
 from cgi_worker.wire.facts import Facts
 from imgd.engine.answer import Answer
 from imgd.errors import BadFrame
 from imgd.events.event import Scalar
 from imgd.model import Asker
+from imgd.threads import NoThread, in_thread
 from imgd.watching.drafts import Describe, Described
 
 KEYWORDS_MAX: Final = 48
@@ -51,6 +51,13 @@ class _Document(msgspec.Struct, frozen=True):
 _read: Final = msgspec.json.Decoder(_Document).decode
 
 
+async def _read_beside(octets: bytes) -> _Document:
+    if len(octets) > LARGE_BYTES:
+        with suppress(NoThread):
+            return await in_thread(_read, octets)
+    return _read(octets)
+
+
 def describe_by(header: Header, asker: Asker = ASKER) -> Describe:
     """Make the function that looks into frames by the engine's header documents."""
 
@@ -58,10 +65,7 @@ def describe_by(header: Header, asker: Asker = ASKER) -> Describe:
         async with header(frame, asker) as answer:
             octets = b"".join([chunk async for chunk in answer.chunks()])
         try:
-            if len(octets) > LARGE_BYTES:
-                document = await trio.to_thread.run_sync(_read, octets)
-            else:
-                document = _read(octets)
+            document = await _read_beside(octets)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise BadFrame("its header came back unreadable", "frame") from error
         return described(document.frame, {listed.index: listed.cards for listed in document.hdus})

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import trio
 
 from imgd.entry import FRAME_SUFFIX
+from imgd.threads import NoThread, in_thread
 from imgd.watching import notices
 from imgd.watching.drafts import Fact
 from imgd.watching.inotify import Inotify, WatchesExhausted
@@ -22,6 +23,7 @@ from imgd.watching.tree import Tree, is_below
 log = logging.getLogger("imgd.watching")
 
 CONFIRM_S: Final = 5.0  # A file system that answers no sooner is not waited for: what was seen of it is told.
+THREAD_RETRY_S: Final = 1.0
 UNSETTLED_MAX: Final = 20_000
 BRANCHES_MAX: Final = 1_000
 LINKS_MAX: Final = 10_000  # The latest met; others are found changed by a look through the whole root only.
@@ -70,12 +72,20 @@ class Presence:
         """
         with suppress(RootVanished):
             try:
-                return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self.threads)
+                return await self._when_there_is_a_thread(work)
             except WatchesExhausted:
                 self.state.exhausted = True
         self.over.set()
         await trio.sleep_forever()
         raise AssertionError("sleeping for ever came to an end")
+
+    async def _when_there_is_a_thread(self, work: Callable[[], T]) -> T:
+        while True:
+            try:
+                return await in_thread(work, limiter=self.threads)
+            except NoThread as error:
+                log.warning("root %s: %s; looked at later", self.state.root.name, error.strerror)
+            await trio.sleep(THREAD_RETRY_S)
 
     async def look(self, *paths: bytes) -> list[Sighting | OSError | None]:
         """Look at files, in a thread."""
@@ -142,7 +152,7 @@ class Presence:
         paths = [fact.path for fact in facts]
         seen: list[Sighting | OSError | None] = []
         with trio.move_on_after(CONFIRM_S), suppress(RootVanished, OSError):
-            seen = await trio.to_thread.run_sync(self.place.look, paths, abandon_on_cancel=True, limiter=self.threads)
+            seen = await in_thread(self.place.look, paths, limiter=self.threads)
         if not seen:
             return facts
         held: list[Fact] = []

@@ -10,6 +10,7 @@ import trio
 from imgd.events.catalogue import RootSeen
 from imgd.events.store import Store
 from imgd.setting_kinds import Root
+from imgd.threads import NoThread, in_thread
 from imgd.watching.drafts import Describe, root_draft
 from imgd.watching.inotify import Inotify, WatchesExhausted
 from imgd.watching.linking import follow_links
@@ -88,9 +89,11 @@ class RootWatch:
         state = self._state
         away = False
         while True:
-            place = await trio.to_thread.run_sync(
-                partial(_find, state.root, self._marks), abandon_on_cancel=True, limiter=self._threads
-            )
+            try:
+                place = await in_thread(_find, state.root, self._marks, limiter=self._threads)
+            except NoThread:
+                await trio.sleep(state.settings.presence_s)
+                continue
             if not away and (place is None or before not in (None, place)):
                 away = True
                 log.warning("root %s: its directory is not there", state.root.name)
@@ -105,7 +108,11 @@ class RootWatch:
     async def _mark_device(self, place: Place) -> None:
         """Remember a device that the root lies on."""
         mark = mark_of(place.device)
-        if mark not in self._marks and not await trio.to_thread.run_sync(place.is_empty, abandon_on_cancel=True):
+        try:
+            is_new = mark not in self._marks and not await in_thread(place.is_empty)
+        except NoThread:
+            return  # It is remembered when it is seen the next time.
+        if is_new:
             await insist(partial(self._state.outbox.fill, lambda: {mark: "1"}))
             self._marks |= {mark}
 

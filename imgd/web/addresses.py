@@ -1,4 +1,4 @@
-"""Addresses: how a request's own looks from outside, and how those of tiles are taken apart."""
+"""Addresses: whose request it is, how its own address looks from outside, and how those of tiles are taken apart."""
 
 import re
 from typing import Final
@@ -8,6 +8,7 @@ from imgd.web.seam import Scope
 
 IIIF_PATH: Final = b"/iiif/3/"
 DIGITS_MAX: Final = 9
+_IP: Final = re.compile(rb"[0-9A-Fa-f:.]{2,45}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._\-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
@@ -23,6 +24,27 @@ def base_url(scope: Scope) -> str:
         server = scope.get("server") or ("localhost", None)
         host = f"{server[0]}:{server[1]}" if server[1] else server[0]
     return f"{scheme}://{host}{scope.get('root_path', '')}"
+
+
+def client_of(scope: Scope) -> str:
+    """Tell the address of the client itself; "" if nothing tells it.
+
+    A front on this machine says for whom it asks: the last address of `X-Forwarded-For`. What stands before that is
+    only what its client claims, and who asks from elsewhere is not believed at all.
+    """
+    client = scope.get("client")
+    peer: str = client[0] if client else ""
+    if peer and not (peer.startswith("127.") or peer == "::1"):
+        return peer
+    given = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    told = given[-1].rpartition(b",")[2].strip() if given else b""
+    return told.decode() if _IP.fullmatch(told) else peer
+
+
+def head_bytes_of(scope: Scope) -> int:
+    """Tell how large the head of a request is: the server bounds what it collects of one, but not to the byte."""
+    lines = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    return lines + len(scope.get("raw_path") or b"") + len(scope["query_string"])
 
 
 def address_of(scope: Scope) -> bytes:

@@ -1,6 +1,7 @@
 """`/admin`: who is there, what each has open, and the order to leave; only for who sits at the daemon's machine."""
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -8,11 +9,13 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 
+from imgd.core.roll import WorkerRecord
 from imgd.core.sessions.events import EndOrdered, Event
 from imgd.core.sessions.figures import Overview, SessionStatistics
 from imgd.errors import ImgdError, NoSuchRunner, NotYours, RequestError
+from imgd.web.api import Figures
 from imgd.web.problems import Headers, send_body, send_problem, send_status
-from imgd.web.seam import Receive, Scope, Send
+from imgd.web.seam import Engine, Receive, Scope, Send
 
 _HEADERS: Final[Headers] = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 _FORWARDED: Final = (
@@ -55,8 +58,11 @@ class Admin:
     request, it asks for the machine by a name of the loopback, and it is no page of another origin.
     """
 
-    def __init__(self, live: Sessions) -> None:
+    def __init__(self, live: Sessions, engine: Engine, figures: Figures) -> None:
         self._live = live
+        self._engine = engine
+        self._figures = figures
+        self._began_s = trio.current_time()
 
     async def answer(self, scope: Scope, _: Receive, send: Send) -> None:
         """Answer one request."""
@@ -71,15 +77,23 @@ class Admin:
             if scope["method"] != allowed:
                 await send_status(send, 405, f"only {allowed}", [(b"allow", allowed.encode())])
                 return
-            answer = self._overview() if order is None else {"ended": self._end(order)}
+            answer = await self._overview() if order is None else {"ended": self._end(order)}
         except ImgdError as error:
             await send_problem(send, error)
             return
         await send_body(send, 200, _HEADERS, msgspec.json.encode(answer))
 
-    def _overview(self) -> dict[str, Any]:
-        now_s, found = trio.current_time(), self._live.sessions.overview()
+    async def _overview(self) -> dict[str, Any]:
+        await self._figures.look()
+        now_s, found, crew = trio.current_time(), self._live.sessions.overview(), self._engine.crew()
         return {
+            "at_s": now_s,
+            "up_s": round(now_s - self._began_s, 1),
+            "state": crew.state,
+            "events_down": self._figures.down(),
+            "workers": [_worker(record, pid, crew.at_s) for record, pid in crew.workers],
+            "waiting": asdict(crew.waiting),
+            "figures": {name: _plain(owner()) for name, owner in self._figures.owners.items()},
             "statistics": asdict(self._live.sessions.statistics()),
             "sessions": [_aged(asdict(each), now_s) for each in found.sessions],
             "runners": [_aged(asdict(each), now_s) for each in found.runners],
@@ -97,6 +111,17 @@ class Admin:
                 raise NoSuchSession("there is no such session", "session")
         self._live.handle(order)
         return ended
+
+
+def _worker(record: WorkerRecord, pid: int, now_s: float) -> dict[str, Any]:
+    known = _aged(asdict(record), now_s)
+    if not pid and not record.external:
+        known["state"] = "starting"
+    return {**known, "pid": pid}
+
+
+def _plain(record: Any) -> Any:
+    return [asdict(each) for each in record] if isinstance(record, Sequence) else asdict(record)
 
 
 def _aged(record: dict[str, Any], now_s: float) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The JSON endpoints, as FastAPI knows them, and the OpenAPI document of all endpoints."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
@@ -12,14 +12,13 @@ from starlette.exceptions import HTTPException
 
 from imgd.access.listing import Order
 from imgd.access.roots import Roots
-from imgd.config import Settings
 from imgd.errors import BadRequest, ImgdError
 from imgd.events.catalogue import Catalogue
 from imgd.web.catalogue import add_catalogue
 from imgd.web.describe import LISTING_PARAMETERS, PROBLEM, plain_paths, problem_responses, query_parameters
 from imgd.web.describe_tiles import tile_paths
 from imgd.web.metrics import Owner, metrics_text, registry_of
-from imgd.web.problems import MEDIA_TYPE, body_of, headers_of, problem_of, problem_of_status
+from imgd.web.problems import MEDIA_TYPE, REASON, body_of, headers_of, problem_of, problem_of_status
 from imgd.web.query import read_known
 from imgd.web.seam import Engine
 
@@ -66,29 +65,29 @@ class Figures:
 
     owners  `statistics()` for /metrics, by the name they get there.
     down    says why the log of events is down; "" if it is not.
+    look    has what changes without us looked at anew, before figures are told.
     """
 
     owners: dict[str, Owner]
     down: Callable[[], str]
+    look: Callable[[], Awaitable[None]]
 
 
-def make_api(
-    settings: Settings, engine: Engine, roots: Roots, figures: Figures, *, catalogue: Catalogue | None = None
-) -> FastAPI:
+def make_api(engine: Engine, roots: Roots, figures: Figures, *, catalogue: Catalogue | None = None) -> FastAPI:
     """Make the part of the application that FastAPI serves."""
     api = FastAPI(
         title="imgd", version="1", summary="Scientific frames as pictures", docs_url=None, redoc_url=None,
         openapi_url="/openapi.json", redirect_slashes=False, servers=[{"url": "."}],
     )  # fmt: skip
     _answer_problems(api)
-    _add_listing(api, settings, roots)
+    _add_listing(api, roots)
     add_catalogue(api, catalogue)
     _add_health(api, engine, figures)
     api.openapi = _describe_all(api, api.openapi)  # type: ignore[method-assign]  # FastAPI's documented way.
     return api
 
 
-def _add_listing(api: FastAPI, settings: Settings, roots: Roots) -> None:
+def _add_listing(api: FastAPI, roots: Roots) -> None:
     @api.get(
         "/frames",
         summary="Frames and folders of a directory",
@@ -102,7 +101,7 @@ def _add_listing(api: FastAPI, settings: Settings, roots: Roots) -> None:
         order = _ORDERS.get(given.get("order", ""))
         if order is None:
             raise BadRequest("must be name or newest", "order")
-        limit = _limit(given.get("limit", ""), settings.listing_max)
+        limit = _limit(given.get("limit", ""), roots.listing_max)
         listing = await roots.list(given.get("dir", ""), order, limit, given.get("after", ""))
         return Response(msgspec.json.encode(listing), media_type="application/json", headers=_NOT_KEPT)
 
@@ -116,7 +115,7 @@ def _limit(text: str, highest: int) -> int:
 
 
 def _add_health(api: FastAPI, engine: Engine, figures: Figures) -> None:
-    registry = registry_of(figures.owners)
+    registry = registry_of(figures.owners, process=True)
 
     @api.get("/healthz", summary="Is the daemon alive?", tags=["operation"], response_model=Health)
     async def healthz() -> Response:
@@ -139,14 +138,16 @@ def _add_health(api: FastAPI, engine: Engine, figures: Figures) -> None:
 
     @api.get("/metrics", summary="Figures for Prometheus", tags=["operation"], response_class=Response)
     async def metrics() -> Response:
+        await figures.look()
         return Response(metrics_text(registry), media_type=METRICS_TYPE, headers=_NOT_KEPT)
 
 
 def _answer_problems(api: FastAPI) -> None:
     """Give every error the one form."""
 
-    async def ours(_: Request, error: Exception) -> Response:
+    async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, ImgdError)
+        request.scope[REASON] = error.reason
         headers = {name.decode(): value.decode() for name, value in headers_of(error)}
         return Response(body_of(problem_of(error)), error.status, headers, MEDIA_TYPE)
 

@@ -9,22 +9,23 @@ from imgd.access.lookup import parts_of
 from imgd.errors import BadRequest, Busy, NoSuchFrame
 from imgd.events.catalogue import Asked, Catalogue
 from imgd.events.catalogue_query import Named, Order
-from imgd.web.describe import problem_responses, query_parameters
+from imgd.web import describe_values as values
+from imgd.web.describe import Parameters, problem_responses, query_parameters
 from imgd.web.query import read_known
 
 LIMIT_MAX: Final = 500
 OFFSET_MAX: Final = 10**9
 _ORDERS: Final[tuple[str, ...]] = get_args(Order)
-PARAMETERS: Final[dict[str, tuple[str, str]]] = {
+PARAMETERS: Final[Parameters] = {
     "search": (
         "string",
         "Words that must all occur, in the name or in a value of the header, and terms such as `FILTER=Ha`, "
         '`OBJECT="M 31"`, `EXPTIME>=60`, `date>=2026-11-01` (DATE-OBS, else the time of the file).',
     ),
     "dir": ("string", "`<root name>/<relative path>`: only what lies below; empty: all roots."),
-    "order": ("string", ", ".join(f"`{order}`" for order in _ORDERS) + "; `newest` is the default."),
-    "offset": ("integer", "Rows to pass over."),
-    "limit": ("integer", f"Rows of this page, 1..{LIMIT_MAX}; 100 if it is not given."),
+    "order": (values.words(*_ORDERS), ", ".join(f"`{order}`" for order in _ORDERS) + "; `newest` is the default."),
+    "offset": (values.whole(0, OFFSET_MAX), "Rows to pass over."),
+    "limit": (values.whole(1, LIMIT_MAX), f"Rows of this page, 1..{LIMIT_MAX}; 100 if it is not given."),
     "at": ("string", "`<root name>/<relative path>` of a frame: the answer's `at` says how many rows come before it."),
 }
 
@@ -73,7 +74,7 @@ def add_catalogue(api: FastAPI, catalogue: Catalogue | None) -> None:
     async def frames(request: Request) -> Response:
         asked = read_asked(request.scope["query_string"])
         if catalogue is None:
-            raise Busy("no index of frames is kept", 60.0)
+            raise Busy("no index of frames is kept", 60.0, "store")
         page = await catalogue.page(asked)
         return Response(page, media_type="application/json", headers={"cache-control": "no-store"})
 

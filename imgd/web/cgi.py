@@ -15,18 +15,23 @@ import trio
 
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.packets import FROM_CGI, VERSION, Answer, Ask, WireError
-from cgi_worker.wire.view import View, view_from_pairs
+from cgi_worker.wire.question import QUESTIONS, Export, question_from_pairs
+from cgi_worker.wire.view import thumbnail_from_pairs, view_from_pairs
+from cgi_worker.wire.wanted import Wanted
 from imgd.core.uids import Uids
 from imgd.engine import seqpacket
 from imgd.engine.answer import Qualified
 from imgd.engine.client import Terms
 from imgd.engine.guest import Guest, pidfd_of_peer
 from imgd.engine.render import Engine
-from imgd.errors import BadRequest, BrokeOff, ConfigError, ImgdError, NoSuchFrame, NotYours
+from imgd.errors import BadRequest, BrokeOff, ConfigError, ImgdError, NoSuchFrame, NotOffered, NotYours
 from imgd.model import Asker
+from imgd.origin import ORIGIN, Origin
 from imgd.query import read_pairs
-from imgd.web.problems import body_of, headers_of, problem_of
-from imgd.web.reply import matches
+from imgd.web.gone import SECURITY_HEADERS
+from imgd.web.images import file_name
+from imgd.web.problems import Headers, body_of, headers_of, problem_of
+from imgd.web.reply import ASKED_ABOUT, matches
 
 log = logging.getLogger("imgd.cgi")
 
@@ -37,9 +42,9 @@ _NOBODY: Final = Answer(499, "", "")  # For a CGI that has left: it is not read.
 _WRITTEN: Final = Answer(200, "", "")  # Nothing is left to be printed.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CgiDesk:
-    """What answering a CGI needs."""
+    """What answering a CGI needs; users and limit_s may become others."""
 
     engine: Engine
     sessions: Uids
@@ -61,17 +66,31 @@ def user_ids(names: Collection[str]) -> frozenset[int]:
     return frozenset(ids)
 
 
-async def serve_cgi(listener: socket.socket, desk: CgiDesk, connections_max: int) -> None:
-    """Answer CGI programs until cancelled; the listener is a SOCK_SEQPACKET socket, and the caller's to close."""
+async def serve_cgi(
+    listener: socket.socket, desk: CgiDesk, connections_max: int, stopping: trio.Event | None = None
+) -> None:
+    """Answer CGI programs until cancelled; the listener is a SOCK_SEQPACKET socket, and the caller's to close.
+
+    stopping  when it is set no further one is taken; this returns when those that were taken are answered.
+    """
     places = trio.CapacityLimiter(connections_max)
     guests = 0
     listening = trio.socket.from_stdlib_socket(listener)
     async with trio.open_nursery() as nursery:
-        while True:
-            await places.acquire_on_behalf_of(token := object())
-            end = await _accept(listening)
-            guests += 1
-            nursery.start_soon(_attend, end, desk, -guests, (places, token))
+        taking = trio.CancelScope()
+        if stopping is not None:
+            nursery.start_soon(_cancel_when, stopping, taking)
+        with taking:
+            while True:
+                await places.acquire_on_behalf_of(token := object())
+                end = await _accept(listening)
+                guests += 1
+                nursery.start_soon(_attend, end, desk, -guests, (places, token))
+
+
+async def _cancel_when(stopping: trio.Event, taking: trio.CancelScope) -> None:
+    await stopping.wait()
+    taking.cancel()
 
 
 async def _accept(listening: "trio.socket.SocketType") -> "trio.socket.SocketType":
@@ -90,6 +109,7 @@ async def _attend(
     end: "trio.socket.SocketType", desk: CgiDesk, worker: int, place: tuple[trio.CapacityLimiter, object]
 ) -> None:
     raw = socket.socket(fileno=end.detach())
+    ORIGIN.set(Origin(()))
     try:
         with raw:
             raw.setblocking(False)
@@ -136,30 +156,30 @@ async def _reply(raw: socket.socket, desk: CgiDesk, ask: Ask, who: tuple[int, in
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_when_gone, raw, nursery.cancel_scope)
-            view, asker = _wanted(desk.sessions, ask.query)
-            known = await desk.engine.qualify(view, asker)
+            wanted, asker = _wanted(desk.sessions, ask)
+            known = await desk.engine.qualify(wanted, asker)
             if matches(ask.if_none_match, known.etag):
-                answer = Answer(304, _head(304, known), "")
+                answer = Answer(304, _not_modified(known, _named(wanted)), "")
             elif ask.head_only:
-                answer = Answer(200, _head(200, known).replace("Content-Length: {bytes}\r\n", ""), "")
+                answer = Answer(200, _head(known, _named(wanted)), "")
             else:
-                head = _head(200, known)
+                head = _head(known, _named(wanted), of_body="content-length: {bytes}\r\n{levels}")
                 if ask.hand_over:
-                    await desk.engine.deliver(view, asker, head, Terms(sink_fd=sink_fd, continues=True))
+                    await desk.engine.deliver(wanted, asker, head, Terms(sink_fd=sink_fd, continues=True))
                     answer = _WRITTEN
             nursery.cancel_scope.cancel()
         if head and not ask.hand_over:
             guest = Guest(desk.engine.floor, worker, raw, pidfd)
-            answer = await _lend(guest, desk, (view, asker), head)
+            answer = await _lend(guest, desk, (wanted, asker), head)
     except* ImgdError as errors:
         answer = _failure(errors.exceptions[0])
     return answer
 
 
-async def _lend(guest: Guest, desk: CgiDesk, wanted: tuple[View, Asker], head: str) -> Answer:
+async def _lend(guest: Guest, desk: CgiDesk, asked: tuple[Wanted, Asker], head: str) -> Answer:
     """Let the CGI make and write the picture itself; answer when it holds nothing of ours any more."""
     answer = _NOBODY
-    view, asker = wanted
+    wanted, asker = asked
     async with trio.open_nursery() as nursery:
 
         async def follow(task_status: trio.TaskStatus[None]) -> None:
@@ -168,7 +188,7 @@ async def _lend(guest: Guest, desk: CgiDesk, wanted: tuple[View, Asker], head: s
 
         await nursery.start(follow)
         try:
-            await desk.engine.deliver(view, asker, head, Terms(worker=guest.worker, continues=True))
+            await desk.engine.deliver(wanted, asker, head, Terms(worker=guest.worker, continues=True))
             answer = _WRITTEN
         except ImgdError as error:
             answer = _failure(error)
@@ -192,30 +212,53 @@ def _failure(error: BaseException) -> Answer:
     return _problem(error)
 
 
-def _wanted(sessions: Uids, query: str) -> tuple[View, Asker]:
-    pairs = read_pairs(query.encode("utf-8", "surrogateescape"))
-    if len(pairs) == 1 and pairs[0][0] == "u":
-        wanted = sessions.lookup(pairs[0][1])
-        if wanted is None:
-            raise NoSuchFrame("is unknown, or no longer known", "u")
-        return wanted.view, Asker(session=wanted.session, runner=wanted.runner)
+def _wanted(sessions: Uids, ask: Ask) -> tuple[Wanted, Asker]:
+    pairs = read_pairs(ask.query.encode("utf-8", "surrogateescape"))
+    asker = Asker(session="cgi")
     try:
-        return view_from_pairs(pairs), Asker(session="cgi")
+        match ask.name:
+            case "img" if len(pairs) == 1 and pairs[0][0] == "u":
+                known = sessions.lookup(pairs[0][1])
+                if known is None:
+                    raise NoSuchFrame("is unknown, or no longer known", "u")
+                return known.view, Asker(session=known.session, runner=known.runner)
+            case "img":
+                return view_from_pairs(pairs), asker
+            case "thumbnail":
+                return thumbnail_from_pairs(pairs), asker
+            case name if name in QUESTIONS:
+                return question_from_pairs(name, pairs), asker
     except ViewError as error:
         raise BadRequest(error.text, error.parameter) from error
+    raise NotOffered("a CGI makes pictures (/img, /thumbnail) and answers questions; the rest is the daemon's")
 
 
-def _head(status: int, known: Qualified) -> str:
-    """Write a CGI header block, its empty line included; `{bytes}` becomes the body's length when it is written."""
-    lines = [f"Status: {status} {HTTPStatus(status).phrase}", f"ETag: {known.etag}", "Cache-Control: private, no-cache"]
-    if status == 200:
-        lines += [f"Content-Type: {known.media_type}", "Content-Length: {bytes}"]
-    return "\r\n".join(lines) + "\r\n\r\n"
+def _named(wanted: Wanted) -> Headers:
+    return [(b"content-disposition", file_name(wanted))] if isinstance(wanted, Export) else []
+
+
+def _head(known: Qualified, more: Headers, of_body: str = "") -> str:
+    """Write the header block of a picture; `of_body` is filled in by who writes it (see `wire.steps.Deliver`)."""
+    kind = (b"content-type", known.media_type.encode())
+    return _block(200, [*_kept(known), kind, (b"accept-ranges", b"none"), *more], of_body)
+
+
+def _not_modified(known: Qualified, more: Headers) -> str:
+    return _block(304, [*_kept(known), *more])
+
+
+def _kept(known: Qualified) -> Headers:
+    return [(b"etag", known.etag.encode()), (b"cache-control", ASKED_ABOUT)]
+
+
+def _block(status: int, headers: Headers, more: str = "", phrase: str = "") -> str:
+    """Write a CGI header block, its empty line included; the headers are those of the same answer over HTTP."""
+    lines = [f"Status: {status} {phrase or HTTPStatus(status).phrase}\r\n"]
+    lines += [f"{name.decode()}: {value.decode()}\r\n" for name, value in [*headers, *SECURITY_HEADERS]]
+    return "".join(lines) + more + "\r\n"
 
 
 def _problem(error: ImgdError) -> Answer:
     body = body_of(problem_of(error)).decode()
-    lines = [f"Status: {error.status} {error.title}"]
-    lines += [f"{name.decode()}: {value.decode()}" for name, value in headers_of(error)]
-    lines.append(f"Content-Length: {len(body.encode())}")
-    return Answer(error.status, "\r\n".join(lines) + "\r\n\r\n", body)
+    length = f"content-length: {len(body.encode())}\r\n"
+    return Answer(error.status, _block(error.status, headers_of(error), length, error.title), body)

@@ -1,40 +1,33 @@
 """One client's connection: hypercorn's protocols, with what a bounded daemon needs of them besides."""
 
+import contextlib
+import select
 import socket
 import struct
-from http import HTTPStatus
 from typing import Any, Final, cast
 
-import h2.errors
-import h2.events
-import h2.exceptions
-import h11
 import trio
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol import ProtocolWrapper
-from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import Response, StreamClosed
-from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BufferCompleteError, H2Protocol, StreamBuffer
-from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
-from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WebsocketBuffer, WSStream
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import EventWrapper, WorkerContext
+from hypercorn.protocol.h11 import H2ProtocolAssumedError
+from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper
 from hypercorn.typing import ConnectionState as SharedState
 from hypercorn.utils import parse_socket_addr
-from wsproto.connection import ConnectionState
-from wsproto.events import Message
-from wsproto.frame_protocol import CloseReason
 
+from imgd.web.http1 import Http1
+from imgd.web.http2 import Http2
 from imgd.web.idle import IdleTimer
+from imgd.web.tls import HTTP1, HTTP2, SecureStream
 from imgd.web.together import Together, TogetherTasks
 
 PIECE_BYTES: Final = 65_536
 REFUSED_LEAVES_S: Final = 5.0
-_DEFLATE: Final = b"sec-websocket-extensions"
-_PEEK_AGAIN_S: Final = 0.25
-_TCP_ESTABLISHED: Final = 1  # The first byte of TCP_INFO; any other state: one side has ended it.
+_FAREWELL_S: Final = 0.1  # For TLS' own end (close_notify), which is only of use to who still reads.
+_LINGER_S: Final = 2.0
+_LINGER_BYTES: Final = 4 << 20
 
 
 class Connection(TCPServer):
@@ -44,11 +37,16 @@ class Connection(TCPServer):
     progress for `send_limit_s` ends the connection (hypercorn's writes cannot be cancelled); `abort` ends it for sure.
     """
 
-    def __init__(self, app: AppWrapper, config: Config, context: WorkerContext, stream: trio.SocketStream) -> None:
+    def __init__(
+        self, app: AppWrapper, config: Config, context: WorkerContext, stream: trio.SocketStream | SecureStream
+    ) -> None:
         super().__init__(app, config, context, cast(Any, {}), cast(Any, stream))
-        self._socket = stream.socket
+        self._is_secure = isinstance(stream, trio.SSLStream)
+        self._transport: trio.SocketStream = self.stream.transport_stream if self._is_secure else cast(Any, stream)
+        self._socket = self._transport.socket
         self.send_limit_s = 30.0
         self.stalled = False
+        self.sent_bytes = 0
         self.idle_timer = IdleTimer(config.keep_alive_timeout, context.terminated, self._initiate_server_close)
         self.idle_task = cast(Any, self.idle_timer)
         self._life = trio.CancelScope()
@@ -71,8 +69,8 @@ class Connection(TCPServer):
         async with TogetherTasks(self._together) as requests:
             self._task_group = requests
             self.protocol = _Protocol(
-                self.app, self.config, self.context, requests, SharedState(self.state), False, client, server,
-                self.protocol_send, connection=self,
+                self.app, self.config, self.context, requests, SharedState(self.state), self._is_secure, client, server,
+                self.protocol_send, self.stream.selected_alpn_protocol() if self._is_secure else HTTP1, connection=self,
             )  # fmt: skip
             await self.protocol.initiate()
             await self.idle_task.restart(requests, self._idle_timeout)
@@ -100,9 +98,9 @@ class Connection(TCPServer):
         """Tell whether the client has ended its side, as far as the kernel shows it without reading."""
         if self._socket.fileno() < 0:
             return True
-        if self._socket.family == socket.AF_UNIX:
-            return False  # Nothing tells; the next write will.
-        return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_ESTABLISHED
+        peek = select.poll()
+        peek.register(self._socket.fileno(), select.POLLRDHUP)
+        return bool(peek.poll(0))
 
     async def protocol_send(self, event: Event) -> None:
         """Carry out what the protocol wants of the connection."""
@@ -134,12 +132,36 @@ class Connection(TCPServer):
 
         Raises  TooSlowError when a piece of it makes no progress.
         """
+        self.sent_bytes += len(data)
         view = memoryview(data)
         for start in range(0, len(view), PIECE_BYTES):
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self.send_limit_s) as limit:
                 await self.stream.send_all(view[start : start + PIECE_BYTES])
             if limit.cancelled_caught:
                 raise trio.TooSlowError
+
+    async def linger(self) -> None:
+        """Let the client read our refusal while it still sends: closing at once would throw the refusal away."""
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            with trio.move_on_after(_LINGER_S):
+                await self._transport.send_eof()
+                left_bytes = _LINGER_BYTES
+                while left_bytes > 0 and (more := await self._transport.receive_some(MAX_RECV)):
+                    left_bytes -= len(more)
+
+    async def _close(self) -> None:
+        """End it in order: with TLS' own end, where no write is under way that would have to be waited for."""
+        if not self._is_secure:
+            await super()._close()
+        elif self.send_lock.locked():
+            await self._transport.aclose()
+        else:
+            with contextlib.suppress(trio.ClosedResourceError), trio.move_on_after(_FAREWELL_S):
+                await self.stream.aclose()
+
+    async def _initiate_server_close(self) -> None:
+        await self.protocol.handle(Closed())
+        await self._close()
 
     def abort(self) -> None:
         """Break the connection here and now; what waits in the kernel to be sent is thrown away."""
@@ -154,7 +176,8 @@ class _Protocol(ProtocolWrapper):
     def __init__(self, *parts: Any, connection: Connection) -> None:
         super().__init__(*parts)
         self._connection = connection
-        self.protocol = _Http1(*self._parts(), connection=connection)
+        kind = Http2 if parts[-1] == HTTP2 else Http1
+        self.protocol = kind(*self._parts(), client=connection)
 
     def _parts(self) -> tuple[Any, ...]:
         return (
@@ -167,164 +190,8 @@ class _Protocol(ProtocolWrapper):
         try:
             await self.protocol.handle(event)
         except H2ProtocolAssumedError as assumed:
-            self.protocol = _Http2(*self._parts(), connection=self._connection)
+            self.protocol = Http2(*self._parts(), client=self._connection)
             await self.protocol.initiate()
+            await self.send(Updated(idle=True))  # Its preface was taken for a request, and it may never make one.
             if assumed.data:
                 await self.protocol.handle(RawData(data=assumed.data))
-        except H2CProtocolRequiredError as required:
-            self.protocol = _Http2(*self._parts(), connection=self._connection)
-            await self.protocol.initiate(required.headers, required.settings)
-            if required.data:
-                await self.protocol.handle(RawData(data=required.data))
-
-
-class _WatchedPause(EventWrapper):
-    """Sees the client leave while hypercorn does not read: when a second request came before the first was answered."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__()
-        self._connection = connection
-
-    async def wait(self) -> None:
-        """Wait for the answer's end; leave with the client."""
-        async with trio.open_nursery() as waiting:
-            waiting.start_soon(self._watch)
-            await super().wait()
-            waiting.cancel_scope.cancel()
-
-    async def _watch(self) -> None:
-        while not self._connection.has_left():  # noqa: ASYNC110  # The kernel has no event for it while data waits.
-            await trio.sleep(_PEEK_AGAIN_S)
-        await self._connection.leave()
-
-
-class _Http1(H11Protocol):
-    """HTTP/1.1, and websockets without compression (its tables would take 300 kB for each idle one)."""
-
-    def __init__(self, *parts: Any, connection: Connection) -> None:
-        super().__init__(*parts)
-        self._connection = connection
-        self.can_read = _WatchedPause(connection)
-
-    async def _create_stream(self, request: h11.Request) -> None:
-        headers = [(name, value) for name, value in request.headers if name != _DEFLATE]
-        if len(headers) < len(request.headers):
-            request = h11.Request(
-                method=request.method, target=request.target, headers=headers, http_version=request.http_version
-            )
-        await super()._create_stream(request)
-        if isinstance(self.stream, WSStream):
-            _tell_closings(self.stream)
-            self.stream.buffer = _BoundedMessage(self.config.websocket_max_message_size, self._connection)
-
-    async def stream_send(self, event: StreamEvent) -> None:
-        """Send what a stream says; from its 101 on the connection is a websocket."""
-        if isinstance(event, Response) and event.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            self._connection.become_websocket()
-        await super().stream_send(event)
-
-
-def _tell_closings(stream: WSStream) -> None:
-    """Tell the application of a websocket that was closed in order: hypercorn calls every end that is not ours 1006."""
-    put = stream.app_put
-
-    async def telling(message: Any) -> None:
-        if message["type"] == "websocket.disconnect" and stream.state == ASGIWebsocketState.CONNECTED:
-            is_orderly = stream.connection.state is not ConnectionState.OPEN
-            message = {**message, "code": CloseReason.NORMAL_CLOSURE.value if is_orderly else message["code"]}
-        assert put is not None, "a stream that has begun has an application"
-        await put(message)
-
-    if put is not None:
-        stream.app_put = telling
-
-
-class _Http2(H2Protocol):
-    """HTTP/2, where an answer that broke off resets its stream, so that nobody waits for its end."""
-
-    def __init__(self, *parts: Any, connection: Connection) -> None:
-        super().__init__(*parts)
-        self._connection = connection
-        self.stream_buffers = _Buffers()
-
-    async def stream_send(self, event: StreamEvent) -> None:
-        if isinstance(event, StreamClosed):
-            buffer = self.stream_buffers.get(event.stream_id)
-            if event.stream_id in self.streams and buffer is not None and not buffer.complete:
-                await self._reset(event.stream_id)
-        await super().stream_send(event)
-
-    async def _reset(self, stream_id: int) -> None:
-        try:
-            self.connection.reset_stream(stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
-        except h2.exceptions.ProtocolError:
-            return  # The client was first.
-        await self._flush()
-        await self._window_updated(stream_id)  # Wakes the sending task, which then drops the stream's buffer.
-
-    async def _create_stream(self, request: h2.events.RequestReceived) -> None:
-        if request.headers is not None:
-            request.headers = [header for header in request.headers if header[0] != _DEFLATE]
-        await super()._create_stream(request)
-        stream = self.streams.get(request.stream_id)
-        if isinstance(stream, WSStream):
-            _tell_closings(stream)
-            stream.buffer = _BoundedMessage(self.config.websocket_max_message_size, self._connection)
-
-
-class _Buffers(dict[int, StreamBuffer]):
-    """The buffers of a connection's streams: ours, wherever hypercorn puts one of its own."""
-
-    def __setitem__(self, stream_id: int, buffer: StreamBuffer) -> None:
-        super().__setitem__(stream_id, _BoundedBuffer(EventWrapper))
-
-
-class _BoundedBuffer(StreamBuffer):
-    """Makes the answering wait while the client takes nothing; hypercorn's lets a stalled stream pile up all of it."""
-
-    async def push(self, data: bytes) -> None:
-        """Add to what is to be sent; wait while that is much."""
-        if self._complete:
-            raise BufferCompleteError()
-        self.buffer.extend(data)
-        await self._is_empty.clear()
-        while len(self.buffer) >= BUFFER_HIGH_WATER and not self._complete:
-            await self._paused.clear()
-            await self._paused.wait()
-
-    async def pop(self, max_length: int) -> bytes:
-        """Take what may be sent now."""
-        data = bytes(self.buffer[:max_length])
-        del self.buffer[:max_length]
-        if len(self.buffer) < BUFFER_HIGH_WATER:
-            await self._paused.set()
-        if not self.buffer:
-            await self._is_empty.set()
-        return data
-
-
-class _BoundedMessage(WebsocketBuffer):
-    """A message that is too large is refused (close code 1009), and what comes of it after that is thrown away.
-
-    Hypercorn alone would go on collecting it, and would miss the client's answer when that comes in one piece with it.
-    """
-
-    def __init__(self, max_length: int, connection: Connection) -> None:
-        super().__init__(max_length)
-        self._connection = connection
-        self._refused = False
-
-    def extend(self, event: Message[Any]) -> None:
-        """Add a part of a message.
-
-        Raises  FrameTooLargeError the first time that it is too much; the client then has some time to leave by itself.
-        """
-        if self._refused:
-            return
-        try:
-            super().extend(event)
-        except FrameTooLargeError:
-            self._refused = True
-            self.value = None
-            self._connection.leave_soon()
-            raise

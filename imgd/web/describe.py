@@ -1,15 +1,27 @@
 """What OpenAPI says of the endpoints that are plain ASGI, and of parameters that are read strictly."""
 
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from cgi_worker.wire.maps import COLOUR_MAPS
-from cgi_worker.wire.question import EXPORT_MEDIA_TYPES
+from cgi_worker.wire.question import (
+    BINS_MAX,
+    BOX_PX_MAX,
+    EXPORT_MEDIA_TYPES,
+    PROFILE_WIDTH_PX_MAX,
+    QUESTIONS,
+    STARS_MAX,
+)
 from cgi_worker.wire.recipe import MEDIA_TYPES
 from cgi_worker.wire.tiles import NOT_OF_TILES
+from cgi_worker.wire.view import THUMBNAIL_SIDE_PX_MAX
+from imgd.web import describe_values as values
 
 Described = dict[str, Any]
+Parameters = Mapping[str, tuple[str | Described, str]]
+"""By name: the kind of its value, or a schema of it; and what it is for."""
 
-PICTURE_PARAMETERS: Final[dict[str, tuple[str, str]]] = {
+_PICTURE_WORDS: Final[Parameters] = {
     "frame": ("string", "`<root name>/<relative path>`; needed, unless `u` is given."),
     "u": ("string", "A UID from `/live`, in place of all other parameters."),
     "hdu": ("string", "Number of the HDU, from 0, or `mosaic`. Not given: the mosaic, else the first with an image."),
@@ -46,37 +58,49 @@ PICTURE_PARAMETERS: Final[dict[str, tuple[str, str]]] = {
         "`auto`, `444`, `422` or `420`: colour of JPEG and AVIF. `400`: without colour; `bitonal`: black and white.",
     ),
 }
-TILE_PARAMETERS: Final = {
-    **{name: words for name, words in PICTURE_PARAMETERS.items() if name not in ("u", *NOT_OF_TILES)},
-    "level": ("integer", "Level of the pyramid: one pixel stands for 2^level x 2^level of the source."),
-    "x": ("integer", "Column of the tile, from 0 at the left of the picture as it is seen."),
-    "y": ("integer", "Row of the tile, from 0 at the top."),
+PICTURE_PARAMETERS: Final[Parameters] = {
+    name: (values.PICTURE_VALUES.get(name, kind), words) for name, (kind, words) in _PICTURE_WORDS.items()
 }
-THUMBNAIL_PARAMETERS: Final = {
+TILE_PARAMETERS: Final[Parameters] = {
+    **{name: words for name, words in PICTURE_PARAMETERS.items() if name not in ("u", *NOT_OF_TILES)},
+    "level": (values.LEVEL, "Level of the pyramid: one pixel stands for 2^level x 2^level of the source."),
+    "x": (values.whole(0), "Column of the tile, from 0 at the left of the picture as it is seen."),
+    "y": (values.whole(0), "Row of the tile, from 0 at the top."),
+}
+THUMBNAIL_PARAMETERS: Final[Parameters] = {
     **{name: PICTURE_PARAMETERS[name] for name in ("frame", "hdu", "plane")},
-    "side": ("integer", "The box to fit, 16..1024 pixels."),
+    "side": (values.whole(16, THUMBNAIL_SIDE_PX_MAX), "The box to fit, 16..1024 pixels."),
 }
 _FITS_PIXELS: Final = "Coordinates are FITS pixels: the centre of the first pixel stored is 1, 1."
-_REGION: Final = ("string", "`x,y,w,h` in source pixels, counted from 0 at the first pixel stored, as for pictures.")
-_COLOR: Final = ("string", "`mono`, or as for pictures: one answer for each channel.")
-_QUESTIONS: Final[dict[str, tuple[str, dict[str, tuple[str, str]]]]] = {
+_REGION: Final = (
+    values.REGION,
+    "`x,y,w,h` in source pixels, counted from 0 at the first pixel stored, as for pictures.",
+)
+_COLOR: Final = (values.COLOUR_KIND, "`mono`, or as for pictures: one answer for each channel.")
+_QUESTIONS: Final[dict[str, tuple[str, Parameters]]] = {
     "pixel": (
         f"The value of a pixel, or of a small box around it. {_FITS_PIXELS}",
         {
-            "x": ("integer", "Column, from 1."),
-            "y": ("integer", "Row, from 1."),
-            "box": ("integer", "Side of the box, odd, at most 63."),
+            "x": (values.whole(1), "Column, from 1."),
+            "y": (values.whole(1), "Row, from 1."),
+            "box": ({"type": "integer", "enum": [*range(1, BOX_PX_MAX + 1, 2)]}, "Side of the box, odd, at most 63."),
         },
     ),
     "profile": (
         f"Values along a line. {_FITS_PIXELS}",
-        {"line": ("string", "`x1,y1,x2,y2`"), "width": ("integer", "Pixels across that are averaged.")},
+        {
+            "line": (values.NUMBERS[4], "`x1,y1,x2,y2`"),
+            "width": (values.whole(1, PROFILE_WIDTH_PX_MAX), "Pixels across that are averaged."),
+        },
     ),
     "region": (
         f"Statistics of the pixels whose centres lie in a shape. {_FITS_PIXELS}",
         {
-            "shape": ("string", "`rect`, `circle` or `annulus`."),
-            "numbers": ("string", "`x,y,width,height`, `x,y,radius`, or `x,y,inner,outer`; x, y is the centre."),
+            "shape": (values.words("rect", "circle", "annulus"), "`rect`, `circle` or `annulus`."),
+            "numbers": (
+                values.SHAPE_NUMBERS,
+                "`x,y,width,height`, `x,y,radius`, or `x,y,inner,outer`; x, y is the centre.",
+            ),
         },
     ),
     "stats": ("Statistics of a plane, or of a rectangle of it.", {"region": _REGION, "color": _COLOR}),
@@ -85,47 +109,50 @@ _QUESTIONS: Final[dict[str, tuple[str, dict[str, tuple[str, str]]]]] = {
         {
             "region": _REGION,
             "color": _COLOR,
-            "bins": ("integer", "1..4096."),
-            "low": ("number", "It begins at this quantile, 0..1."),
-            "high": ("number", "It ends at this quantile, 0..1."),
+            "bins": (values.whole(1, BINS_MAX), f"1..{BINS_MAX}."),
+            "low": (values.number(0, 1), "It begins at this quantile, 0..1."),
+            "high": (values.number(0, 1), "It ends at this quantile, 0..1."),
         },
     ),
     "stars": (
         f"The brightest stars, with flux, FWHM and HFR. {_FITS_PIXELS}",
         {
             "region": _REGION,
-            "threshold": ("number", "Sigmas above the background, 1..1000."),
-            "count": ("integer", "How many are listed, 1..5000."),
+            "threshold": (values.number(1, 1000), "Sigmas above the background, 1..1000."),
+            "count": (values.whole(1, STARS_MAX), f"How many are listed, 1..{STARS_MAX}."),
         },
     ),
     "wcs": (
         f"Sky positions by the header: of a pixel, of a position, or a grid. {_FITS_PIXELS}",
         {
-            "at": ("string", "`x,y`: which position is there?"),
-            "sky": ("string", "`ra,dec` in degrees: which pixel is there?"),
-            "step": ("number", "Pixels between the grid's nodes; not given: as wide as 0.1 px allows."),
+            "at": (values.NUMBERS[2], "`x,y`: which position is there?"),
+            "sky": (values.NUMBERS[2], "`ra,dec` in degrees: which pixel is there?"),
+            "step": (
+                {"type": "number", "minimum": 1},
+                "Pixels between the grid's nodes; not given: as wide as 0.1 px allows.",
+            ),
         },
     ),
     "export": (
         "Pixels to take away: a cutout as FITS with its header, as 16-bit PNG or TIFF, or as npy.",
-        {"region": _REGION, "format": ("string", "`fits`, `png`, `tiff` or `npy`.")},
+        {"region": _REGION, "format": (values.words(*EXPORT_MEDIA_TYPES), "`fits`, `png`, `tiff` or `npy`.")},
     ),
 }
-QUESTION_PARAMETERS: Final = {
+QUESTION_PARAMETERS: Final[dict[str, Parameters]] = {
     name: {**{common: PICTURE_PARAMETERS[common] for common in ("frame", "hdu", "plane")}, **own}
     for name, (_, own) in _QUESTIONS.items()
 }
-LISTING_PARAMETERS: Final[dict[str, tuple[str, str]]] = {
+LISTING_PARAMETERS: Final[Parameters] = {
     "dir": ("string", "`<root name>/<relative path>`; empty: the roots."),
-    "order": ("string", "`name` (the default) or `newest`."),
-    "limit": ("integer", "Names in this page, at most the setting `listing_max`."),
+    "order": (values.words("name", "newest"), "`name` (the default) or `newest`."),
+    "limit": ({"type": "integer", "minimum": 1}, "Names in this page, at most the setting `listing_max`."),
     "after": ("string", "The `after` of the page before."),
 }
-EVENTS_PARAMETERS: Final[dict[str, tuple[str, str]]] = {
-    "since": ("string", "A cursor, `epoch:id`: all after it. Not given: from now on."),
+EVENTS_PARAMETERS: Final[Parameters] = {
+    "since": (values.CURSOR, "A cursor, `epoch:id`: all after it. Not given: from now on."),
     "filters": ("string", "JSON: a list of `[field, operator, value]`, all of which must match."),
-    "wait": ("integer", "Seconds to wait for the first event, at most 60; not for a stream."),
-    "limit": ("integer", "Events in this answer, 1..1000; not for a stream."),
+    "wait": (values.whole(0, 60), "Seconds to wait for the first event, at most 60; not for a stream."),
+    "limit": (values.whole(1, 1000), "Events in this answer, 1..1000; not for a stream."),
 }
 PROBLEM: Final[Described] = {
     "type": "object",
@@ -136,7 +163,9 @@ PROBLEM: Final[Described] = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "parameter": {"type": "string", "description": "The request's parameter at fault, or empty."},
+        "request": {"type": "string", "description": "Id of the request, under which the log has it."},
     },
+    "required": ["type", "title", "status", "detail", "parameter", "request"],
 }
 _ERRORS: Final = {
     "400": "The request breaks the grammar; `parameter` names where.",
@@ -148,12 +177,17 @@ _ERRORS: Final = {
 }
 
 
-def query_parameters(parameters: dict[str, tuple[str, str]]) -> list[Described]:
-    """Describe query parameters."""
+def query_parameters(parameters: Parameters, needed: Collection[str] = ()) -> list[Described]:
+    """Describe query parameters; `needed` are those without which nothing is answered."""
     return [
-        {"name": name, "in": "query", "description": words, "schema": {"type": kind}}
+        {"name": name, "in": "query", "description": words, "schema": schema_of(kind), "required": name in needed}
         for name, (kind, words) in parameters.items()
     ]
+
+
+def schema_of(kind: str | Described) -> Described:
+    """Describe a value."""
+    return {"type": kind} if isinstance(kind, str) else kind
 
 
 def problem_responses(*statuses: str) -> Described:
@@ -166,8 +200,10 @@ def plain_paths() -> Described:
     """Describe the endpoints that FastAPI does not know."""
     return {
         **{f"/{name}": _question_path(name) for name in _QUESTIONS},
-        "/tile": _picture_path("One tile of a pyramid, 256 pixels a side", TILE_PARAMETERS),
-        "/thumbnail": _picture_path("A small picture", THUMBNAIL_PARAMETERS),
+        "/tile": _picture_path(
+            "One tile of a pyramid, 256 pixels a side", TILE_PARAMETERS, ("frame", "level", "x", "y")
+        ),
+        "/thumbnail": _picture_path("A small picture", THUMBNAIL_PARAMETERS, ("frame",)),
         "/img": _picture_path("A picture of a frame", PICTURE_PARAMETERS),
         "/frame/{frame}": {
             "get": {
@@ -211,10 +247,18 @@ def _runs_path() -> Described:
         "type": "object",
         "required": ["view"],
         "properties": {
-            "view": {"description": "Parameters of `/img` as an object, or as a query string."},
-            "results": {"type": "array", "items": {"enum": ["facts", "levels", "histogram", "picture"]}},
-            "viewport": {"type": "object", "description": "`level` and `box`, or `fit`: tiles, not the picture."},
+            "view": {
+                "description": "Parameters of `/img` as an object, or as a query string.",
+                "anyOf": [_object_of(view, ("frame",)), {"type": "string", "pattern": "^[!-~]+$"}],
+            },
+            "results": {
+                "type": "array",
+                "items": {"enum": ["facts", "levels", "histogram", "picture"]},
+                "uniqueItems": True,
+            },
+            "viewport": values.PART,
         },
+        "additionalProperties": False,
     }
     found = {
         "type": "object",
@@ -230,9 +274,15 @@ def _runs_path() -> Described:
     }
     told = {"tags": ["pictures"], "responses": responses, "summary": "Run a view's plan, as a runner of `/live` does"}
     return {
-        "get": {**told, "parameters": query_parameters({**view, "results": results})},
+        "get": {**told, "parameters": query_parameters({**view, "results": results}, ("frame",))},
         "post": {**told, "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}}},
     }
+
+
+def _object_of(parameters: Parameters, needed: Collection[str]) -> Described:
+    """Describe parameters that are given as an object."""
+    properties = {name: {**schema_of(kind), "description": words} for name, (kind, words) in parameters.items()}
+    return {"type": "object", "properties": properties, "required": [*needed], "additionalProperties": False}
 
 
 def _events_path() -> Described:
@@ -266,14 +316,14 @@ def _events_path() -> Described:
     }
 
 
-def _picture_path(summary: str, parameters: dict[str, tuple[str, str]]) -> Described:
+def _picture_path(summary: str, parameters: Parameters, needed: Collection[str] = ()) -> Described:
     picture = {"schema": {"type": "string", "format": "binary"}}
     return {
         "get": {
             "summary": summary,
             "description": "Unknown and repeated parameters are refused. `X-Imgd-Levels` tells the levels used.",
             "tags": ["pictures"],
-            "parameters": query_parameters(parameters),
+            "parameters": query_parameters(parameters, needed),
             "responses": {
                 "200": {"description": "The picture.", "content": dict.fromkeys(MEDIA_TYPES.values(), picture)},
                 "304": {"description": "The picture that If-None-Match names is still right."},
@@ -292,7 +342,7 @@ def _question_path(name: str) -> Described:
             "summary": words.split(". ")[0],
             "description": f"{words} Unknown and repeated parameters are refused.",
             "tags": ["measurements"],
-            "parameters": query_parameters(QUESTION_PARAMETERS[name]),
+            "parameters": query_parameters(QUESTION_PARAMETERS[name], ("frame", *QUESTIONS[name][2])),
             "responses": {
                 "200": {"description": "The answer.", "content": dict.fromkeys(kinds, kind)},
                 "304": {"description": "The answer that If-None-Match names is still right."},

@@ -16,7 +16,7 @@ from imgd.events.filters import Filters, read_filters_json
 from imgd.events.log import Log
 from imgd.events.store import StoreDown
 from imgd.web.outbox import Outbox
-from imgd.web.problems import Headers, plain_text, send_body, send_problem, send_status
+from imgd.web.problems import REASON, Headers, plain_text, send_body, send_problem, send_status
 from imgd.web.query import read_known
 from imgd.web.seam import Receive, Scope, Send
 
@@ -45,11 +45,15 @@ class Feeds:
 
     def __init__(self, log: Log, settings: Settings) -> None:
         self._log = log
-        self._send_limit_s = settings.send_limit_s
-        self._open_max = settings.sessions_max
+        self.take(settings)
         self._open: dict[int, Outbox] = {}
         self._count = 0
         self._ended = False
+
+    def take(self, settings: Settings) -> None:
+        """Take up other settings; answers that are open go on."""
+        self._send_limit_s = settings.send_limit_s
+        self._open_max = settings.sessions_max
 
     def end(self) -> None:
         """Have all answers end in order, and no further one wait: the daemon is ending."""
@@ -65,7 +69,7 @@ class Feeds:
             return
         try:
             if len(self._open) >= self._open_max:
-                raise Busy("there are too many open feeds", STORE_AGAIN_S)
+                raise Busy("there are too many open feeds", STORE_AGAIN_S, "sessions")
             self._count += 1
             number, wakes = self._count, Outbox(1)
             self._open[number] = wakes
@@ -77,6 +81,7 @@ class Feeds:
             finally:
                 del self._open[number]
         except ImgdError as error:
+            scope[REASON] = error.reason
             await send_problem(send, error)
 
     async def _answer(self, scope: Scope, send: Send, wakes: Outbox) -> None:

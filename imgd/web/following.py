@@ -122,6 +122,8 @@ async def _listen(directory: str, feed: Feed, watch: Watch) -> str:
                 watch.arrived(newest)
             if watch.log.down:
                 return told  # Nothing is told of what comes now.
+            if not watch.roots.serves(directory):
+                return told  # It is looked at anew, which says why.
             if messages == [] and feed.wants(watch.log.head) is None:
                 with trio.move_on_after(AGAIN_S):
                     await woken.wait()

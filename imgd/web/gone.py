@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import trio
 
-from imgd.web.problems import Headers
+from imgd.errors import Busy
+from imgd.web.problems import Headers, send_problem
 from imgd.web.seam import App, Receive, Scope, Send
 
 SECURITY_HEADERS: Final[Headers] = [
@@ -19,20 +20,40 @@ SECURITY_HEADERS: Final[Headers] = [
 ]
 
 
-def until_gone(app: App, body_max: int) -> App:
-    """Cancel the answering the moment the client is gone.
+RETRY_AFTER_S: Final = 2.0  # By then another daemon has the place of the one that is ending, or a front knows better.
+
+
+class UntilGone:
+    """Answer requests, each until its client is gone; its answering is cancelled at that moment.
 
     body_max  bytes of a request's body; of a larger one this many and one more are kept, the rest is thrown away.
     """
 
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        answering = _Answering(receive, send, body_max)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(answering.watch, nursery.cancel_scope)
-            await app(scope, answering.receive, answering.send)
-            nursery.cancel_scope.cancel()
+    def __init__(self, app: App, body_max: int) -> None:
+        self.body_max = body_max
+        self._app = app
+        self._open: dict[_Answering, trio.CancelScope] = {}
 
-    return guarded
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one."""
+        answering = _Answering(receive, send, self.body_max)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._open[answering] = nursery.cancel_scope
+                nursery.start_soon(answering.watch, nursery.cancel_scope)
+                await self._app(scope, answering.receive, answering.send)
+                nursery.cancel_scope.cancel()
+        finally:
+            del self._open[answering]
+        if answering.is_late and not answering.begun:
+            await send_problem(send, Busy("the daemon is ending; try again", RETRY_AFTER_S, "stopped"))
+
+    def tell_to_retry(self) -> None:
+        """Tell all clients whose answer has not begun to come again: nothing is made for them any more."""
+        for answering, scope in self._open.items():
+            if not answering.begun:
+                answering.is_late = True
+                scope.cancel()
 
 
 class _Answering:
@@ -46,6 +67,8 @@ class _Answering:
         self._receive = receive
         self._send = send
         self._whole = False
+        self.begun = False
+        self.is_late = False
         self._body_max = body_max
         self._body = b""
         self._asked = trio.Event()  # All of the request is there.
@@ -57,6 +80,7 @@ class _Answering:
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         """Pass a message on."""
+        self.begun = True
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._whole = True
         await self._send(message)

@@ -86,7 +86,7 @@ class Iiif:
 
     def __init__(self, server: TileServer, budget_bytes: int) -> None:
         self._server = server
-        self._budget_bytes = budget_bytes
+        self.budget_bytes = budget_bytes
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a picture, or with what there is to know of it; scripts of any origin may read it."""
@@ -179,7 +179,7 @@ class Iiif:
         await self._server.answers.give(reply, view, asker)
 
     def _limits(self, pyramid: Pyramid) -> Limits:
-        return Limits(SIDE_PX_MAX, self._budget_bytes // (BYTES_A_SAMPLE * pyramid.channels))
+        return Limits(SIDE_PX_MAX, self.budget_bytes // (BYTES_A_SAMPLE * pyramid.channels))
 
 
 def view_of(pyramid: Pyramid, box: Box, sized: Sized, turned: Turned) -> View:

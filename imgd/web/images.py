@@ -73,7 +73,7 @@ class Images:
         except ViewError as error:
             raise BadRequest(error.text, error.parameter) from error
         if isinstance(wanted, Export):
-            reply.more_headers.append((b"content-disposition", _file_name(wanted)))
+            reply.more_headers.append((b"content-disposition", file_name(wanted)))
         await self._answers.give(reply, wanted, asker_of(reply.scope))
 
     async def _header(self, reply: Reply) -> None:
@@ -97,7 +97,7 @@ class Images:
             raise BadRequest(error.text, error.parameter) from error
 
 
-def _file_name(wanted: Export) -> bytes:
+def file_name(wanted: Export) -> bytes:
     """Propose a name to save an export under: the frame's own, with nothing in it that a header or a disk minds."""
     stem = wanted.frame.rsplit("/", 1)[-1].split(".", 1)[0]
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in stem)[:100] or "frame"

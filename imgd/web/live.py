@@ -23,13 +23,15 @@ from imgd.config import Settings
 from imgd.core.sessions.asking import parameters_of, view_of
 from imgd.core.sessions.messages import RunnerMessage, ViewText
 from imgd.core.uids import Uids, Wanted
-from imgd.errors import BadRequest, ImgdError, NotYours
+from imgd.errors import BadRequest, Busy, ImgdError, NotYours
 from imgd.events.event import Cursor, read_cursor
 from imgd.events.feed import Feed, Message
 from imgd.events.filters import read_filters
 from imgd.events.log import Log
 from imgd.events.store import StoreDown
+from imgd.origin import note_session
 from imgd.web.connection import PIECE_BYTES
+from imgd.web.gone import RETRY_AFTER_S
 from imgd.web.outbox import TEXT_BYTES_MAX, Item, Outbox
 from imgd.web.problems import body_of, headers_of, plain_text, problem_of
 from imgd.web.runs import Runs
@@ -141,21 +143,27 @@ class Live:
         self._sessions = sessions
         self._runs = runs
         self._log = log
+        self.take(settings)
+        self._on_end: Callable[[str], None] = lambda _: None
+        self._is_ending = False
+        self._numbers = itertools.count(1)
+        self._open: dict[str, _Session] = {}
+
+    def take(self, settings: Settings) -> None:
+        """Take up other settings; sessions that are there keep the room that they have for what waits."""
         self._message_bytes = settings.message_bytes
         self._session_bytes = settings.session_bytes
         self._text_bytes = TEXT_BYTES_MAX + RUN_TEXT_BYTES * settings.runners_max
         self._send_limit_s = settings.send_limit_s
         self._origins = frozenset(settings.origins)
-        self._on_end: Callable[[str], None] = lambda _: None
-        self._numbers = itertools.count(1)
-        self._open: dict[str, _Session] = {}
 
     def tell_ends(self, on_end: Callable[[str], None]) -> None:
         """Have somebody told of each session that has ended."""
         self._on_end = on_end
 
     def end_sessions(self) -> None:
-        """Tell all clients to leave (close code 1001)."""
+        """Tell all clients to leave (close code 1001), and let none in any more."""
+        self._is_ending = True
         for session in self._open.values():
             session.code = CLOSE_GOING_AWAY
             session.life.cancel()
@@ -164,8 +172,11 @@ class Live:
         """Serve one websocket until either side ends it; its session, its runners and its UIDs end with it."""
         await receive()  # websocket.connect
         name = f"ws{next(self._numbers)}"
+        note_session(name)
         try:
             _check_origin(scope, self._origins)
+            if self._is_ending:
+                raise Busy(REASONS[CLOSE_GOING_AWAY], RETRY_AFTER_S, "stopped")
             self._sessions.open(name)
         except ImgdError as error:
             await _reject(scope, send, error)

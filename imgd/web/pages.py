@@ -38,19 +38,27 @@ class NotBuilt(RuntimeError):
     """The page was never built."""
 
 
+def page_folder() -> Traversable:
+    """Tell where the browser's files are.
+
+    Raises  NotBuilt when they are not there.
+    """
+    folder = resources.files("imgd.web") / "page"
+    if not (folder / "index.html").is_file():
+        raise NotBuilt("the browser's page has not been built: install imgd with pip, or run scripts/build_page.py")
+    return folder
+
+
 def load_pages() -> dict[str, Page]:
     """Read all files of the browser's, by path.
 
     Raises  NotBuilt when there are none.
     """
-    folder = resources.files("imgd.web") / "page"
-    if not (folder / "index.html").is_file():
-        raise NotBuilt("the browser's page has not been built: install imgd with pip, or run scripts/build_page.py")
-    files = dict(_files(folder, ""))
+    files = dict(_files(page_folder(), ""))
     return {
         _AT.get(path, path): _page(path, body, files.get(f"{path}.gz"))
         for path, body in files.items()
-        if not path.endswith(".gz")
+        if not path.endswith((".gz", ".br"))  # A web server in front gives those by brotli.
     }
 
 

@@ -7,20 +7,27 @@ from typing import Final
 import msgspec
 
 from imgd.errors import Busy, ImgdError
+from imgd.origin import request_id
 from imgd.web.seam import Send
 
 MEDIA_TYPE: Final = "application/problem+json"
+REASON: Final = "imgd.reason"  # In a request's scope: what was short, if it is answered 503.
 Headers = list[tuple[bytes, bytes]]
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The document. `parameter` names the request's parameter at fault, if it is one."""
+    """The document.
+
+    parameter  names the request's parameter at fault, if it is one.
+    request    id of the request, under which it stands in the log.
+    """
 
     title: str
     status: int
     detail: str
     parameter: str = ""
     type: str = "about:blank"
+    request: str = ""
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -29,6 +36,7 @@ class _Document(msgspec.Struct, frozen=True):
     status: int
     detail: str
     parameter: str
+    request: str
 
 
 def plain_text(text: str) -> str:
@@ -40,7 +48,12 @@ def body_of(problem: Problem) -> bytes:
     """Write the document."""
     return msgspec.json.encode(
         _Document(
-            problem.type, problem.title, problem.status, plain_text(problem.detail), plain_text(problem.parameter)
+            problem.type,
+            problem.title,
+            problem.status,
+            plain_text(problem.detail),
+            plain_text(problem.parameter),
+            request_id(),
         )
     )
 

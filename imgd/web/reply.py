@@ -1,6 +1,5 @@
 """Replies: one answer on its way out, streamed as it is made, dropped when its client takes nothing."""
 
-import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,15 +9,16 @@ from typing import Final
 import trio
 
 from cgi_worker.wire.facts import Source
+from cgi_worker.wire.told import levels_text
 from cgi_worker.wire.wanted import Wanted
 from imgd.engine.answer import Answer
 from imgd.errors import ImgdError, OtherVersion
 from imgd.model import Asker
-from imgd.web.problems import Headers, send_problem, send_status
+from imgd.web.addresses import client_of
+from imgd.web.problems import REASON, Headers, send_problem, send_status
 from imgd.web.seam import Engine, Scope, Send
 
 PIECE_BYTES: Final = 65_536  # What must get through within the limit; small enough for a slow telephone.
-LEVELS_BYTES_MAX: Final = 2_048  # A header; browsers and proxies refuse long ones.
 ASKED_ABOUT: Final = b"private, no-cache"  # Kept, but asked about each time: a frame may be rewritten.
 IMMUTABLE: Final = b"public, max-age=31536000, immutable"  # The address names the version: it is always the same.
 
@@ -161,6 +161,7 @@ class Answers:
             _log.warning("an answer broke off: %s", failed.text)
             return
         self.counts.problems_total += 1
+        scope[REASON] = failed.reason
         await send_problem(send, failed)
 
     async def give(self, reply: Reply, wanted: Wanted, asker: Asker) -> None:
@@ -226,16 +227,12 @@ def _first(errors: BaseExceptionGroup[ImgdError]) -> ImgdError:
 
 def asker_of(scope: Scope) -> Asker:
     """Take all requests from one address for one session, so that no address can crowd out the others."""
-    client = scope.get("client")
-    return Asker(session=f"http {client[0]}" if client else "http")
+    return Asker(session=f"http {client_of(scope)}")
 
 
 def levels_of(facts: str) -> bytes:
     """Write the steps' facts as a header; nothing if they are none, or too long for one."""
-    if not facts or facts == "{}":
-        return b""
-    text = facts if facts.isascii() and facts.isprintable() else json.dumps(json.loads(facts), separators=(",", ":"))
-    return text.encode("ascii") if len(text) <= LEVELS_BYTES_MAX else b""
+    return levels_text(facts).encode("ascii")
 
 
 def matches(asked: str, etag: str) -> bool:

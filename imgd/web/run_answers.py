@@ -10,11 +10,12 @@ from imgd.core.sessions.asking import check_part, check_tiles, opened, viewport_
 from imgd.core.sessions.messages import Figures, Open, Part, Picture, Result, ViewText
 from imgd.entry import ref_of
 from imgd.errors import BadRequest, ImgdError, PlanTooBig
-from imgd.model import Asker
+from imgd.origin import note_run
 from imgd.query import read_pairs
 from imgd.running import RunLimits, StepNews
 from imgd.web.carrying import Means, Wish, carry
-from imgd.web.problems import Headers, send_body, send_problem, send_status
+from imgd.web.problems import REASON, Headers, send_body, send_problem, send_status
+from imgd.web.reply import asker_of
 from imgd.web.seam import Engine, Receive, Scope, Send
 
 _DEFAULT: Final = Open(0).results
@@ -37,22 +38,32 @@ class RunAnswers:
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
+        self._rows = settings.rows
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Take up other settings, for runs that begin from now on."""
         self._body_max = settings.message_bytes
         self._body_limit_s = settings.keep_alive_s
         self._tiles_max = settings.viewport_tiles_max
         self._limits = RunLimits(settings.run_steps_max, settings.run_bytes)
         self._limit_s = settings.run_limit_s
-        self._rows = settings.rows
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the caller cancels it when the client leaves, and the run with it."""
         if scope["method"] not in ("GET", "POST"):
             await send_status(send, 405, "only GET and POST", [(b"allow", b"GET, POST")])
             return
+        if any(name == b"content-encoding" and value != b"identity" for name, value in scope["headers"]):
+            await send_status(
+                send, 415, "is to come as it is: nothing is unpacked here", [(b"accept-encoding", b"identity")]
+            )
+            return
         try:
             asked = _of_query(scope["query_string"]) if scope["method"] == "GET" else await self._of_body(receive)
             body = await self._run(self._wish(asked), scope)
         except ImgdError as error:
+            scope[REASON] = error.reason
             await send_problem(send, error)
             return
         await send_body(send, 200, _HEADERS, body)
@@ -82,10 +93,8 @@ class RunAnswers:
         return Wish(viewport_of(view, part, coarse=True), asked.results)
 
     async def _run(self, wish: Wish, scope: Scope) -> bytes:
-        client = scope.get("client")
-        asker = Asker(session=f"http {client[0]}" if client else "http")
         heard = _Heard()
-        document = await carry(wish, Means(self._engine, asker, self._limits, self._limit_s), heard)
+        document = await carry(wish, Means(self._engine, asker_of(scope), self._limits, self._limit_s), heard)
         answer = {"run": document["run"], "version": heard.version, "rows": self._rows, "steps": heard.steps()}
         return msgspec.json.encode({**answer, "result": document})
 
@@ -109,6 +118,7 @@ class _Heard:
 
     def accepted(self, run: str, frame: str, version: str) -> None:
         """Note the version; the rest the document has."""
+        note_run(run)
         self.version = version
 
     def known(self) -> None:

@@ -34,6 +34,7 @@ from imgd.core.sessions.events import (
     Found,
     HangUp,
     Heard,
+    LimitsChanged,
     NotFollowed,
     RunEnded,
     RunnerId,
@@ -56,6 +57,7 @@ from imgd.engine.inbox import Inbox
 from imgd.errors import ImgdError
 from imgd.events.log import Log
 from imgd.model import Asker
+from imgd.origin import ORIGIN, Origin, note_run
 from imgd.running import RunLimits, StepNews
 from imgd.web.carrying import Means, Wish, budget_of, carry
 from imgd.web.following import Watch, follow
@@ -116,8 +118,7 @@ class Runs:
         self._engine = engine
         self._roots = roots
         self._log = events
-        self._run_limit_s = settings.run_limit_s
-        self._plan_limits = RunLimits(settings.run_steps_max, settings.run_bytes)
+        self._set_limits(settings)
         self.sessions = Sessions(_limits_of(settings))
         self._posts: dict[SessionName, Post] = {}
         self._running: dict[RunnerId, list[_Run]] = {}  # The newest last; only its news are reported.
@@ -127,6 +128,15 @@ class Runs:
         self._handling = False
         self._wake_s = math.inf
         self._wake_set = trio.Event()
+
+    def take(self, settings: Settings) -> None:
+        """Take up other settings; runs under way, and all sessions, go on."""
+        self._set_limits(settings)
+        self.handle(LimitsChanged(_limits_of(settings)))
+
+    def _set_limits(self, settings: Settings) -> None:
+        self._run_limit_s = settings.run_limit_s
+        self._plan_limits = RunLimits(settings.run_steps_max, settings.run_bytes)
 
     # What sessions call
 
@@ -220,7 +230,8 @@ class Runs:
                 if (post := self._posts.pop(session, None)) is not None:
                     post.hang_up(code, reason)
             case Write(severity, text, number, run):
-                log.log(SEVERITIES[severity], "runner %d, run %s: %s", number, run or "-", plain_text(text))
+                words = ("runner %d, run %s: %s", number, run or "-", plain_text(text))
+                log.log(SEVERITIES[severity], *words, extra={"origin": Origin(run=run)})
 
     def _say(self, command: Say) -> None:
         post = self._posts.get(command.session)
@@ -293,6 +304,7 @@ class Runs:
 
     async def _run(self, run: _Run) -> None:
         begin = run.begin
+        ORIGIN.set(Origin(session=begin.session))
         ended: RunEnded | None = None
         try:
             with run.scope:
@@ -344,6 +356,7 @@ class _Reports:
 
     def accepted(self, run: str, frame: str, version: str) -> None:
         """There is such a frame."""
+        note_run(run)
         self._tell(Accepted(self._run.begin.runner, self._run.begin.turn, run, frame, version))
 
     def known(self) -> None:

@@ -8,6 +8,7 @@ from cgi_worker.wire.facts import Source
 from cgi_worker.wire.tiles import ViewportView
 from cgi_worker.wire.wanted import Wanted
 from imgd.engine.answer import Answer, Known, Qualified
+from imgd.engine.figures import Crew
 from imgd.model import Asker
 from imgd.running import NO_LIMITS, News, RunLimits
 
@@ -73,6 +74,9 @@ class Engine(Protocol):
 
     def statistics(self) -> Any:
         """Tell figures, as a frozen dataclass of numbers (or of such dataclasses)."""
+
+    def crew(self) -> Crew:
+        """Tell who is at work, and what waits."""
 
     def ready(self) -> str:
         """Tell "" when pictures can be made, else in plain words why not yet."""

@@ -105,7 +105,7 @@ class TileServer:
             except OtherVersion:
                 if named.version:
                     raise
-        raise Busy("the frame is being rewritten; try again in a moment", 1.0)
+        raise Busy("the frame is being rewritten; try again in a moment", 1.0, "rewritten")
 
     async def give(self, reply: Reply, pyramid: Pyramid, place: TilePlace, etag_tail: str) -> None:
         """Answer with a tile.

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
 from hypercorn.config import Config
+from hypercorn.protocol.events import Data
+from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.typing import AppWrapper
 
@@ -59,7 +61,7 @@ class Together:
 
 
 class OneByOne(Together):
-    """Leaves messages as they are: on HTTP/2 each goes on its own."""
+    """Leaves messages as they are, where nothing is known of the connection."""
 
     async def send(self, messages: Iterable[str | bytes], send: Send) -> None:
         """Send messages."""
@@ -80,9 +82,18 @@ def _frame_head(code: int, size_bytes: int) -> bytes:
 
 
 def together_of(scope: Scope) -> Together:
-    """Find what writes messages of this websocket in one go; on HTTP/2 each goes on its own."""
+    """Find what writes messages of this websocket in one go."""
     found = scope.get("extensions", {}).get(_TOGETHER)
     return found if isinstance(found, Together) else OneByOne(_written_already)
+
+
+def _into_stream(stream: WSStream) -> Callable[[bytes], Awaitable[None]]:
+    """Write into one stream of an HTTP/2 connection, whose frames then hold many messages."""
+
+    async def write(data: bytes) -> None:
+        await stream.send(Data(stream_id=stream.stream_id, data=data))
+
+    return write
 
 
 class TogetherTasks(TaskGroup):
@@ -94,9 +105,9 @@ class TogetherTasks(TaskGroup):
 
     async def spawn_app(self, app: AppWrapper, config: Config, scope: Any, send: Any) -> Any:
         """Begin to serve a request."""
-        if scope["http_version"] != "2":
-            if scope["type"] == "websocket":
-                scope["extensions"][_TOGETHER] = self._together
-            else:
-                send = self._together.sending(send)
+        if scope["type"] == "websocket":
+            is_stream = scope["http_version"] == "2"
+            scope["extensions"][_TOGETHER] = Together(_into_stream(send.__self__)) if is_stream else self._together
+        elif scope["http_version"] != "2":
+            send = self._together.sending(send)
         return await super().spawn_app(app, config, scope, send)

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from imgd import cli
-from imgd.config import Settings, settings_table
+from imgd.config import Settings
+from imgd.settings_table import settings_table
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     given: list[Settings] = []
     daemon = types.ModuleType("imgd.daemon")
-    daemon.run = lambda settings: given.append(settings) or 0  # type: ignore[attr-defined, func-returns-value]
+    daemon.run = lambda settings, again: given.append(settings) or 0  # type: ignore[attr-defined, func-returns-value]
     monkeypatch.setitem(sys.modules, "imgd.daemon", daemon)
     monkeypatch.delenv("IMGD_CONFIG", raising=False)
     return given
@@ -53,6 +54,11 @@ def test_one_line_and_exit_code_2(
 def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["settings"]) == 0
     assert capsys.readouterr().out == settings_table()
+
+
+def test_the_folder_of_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["page"]) == 0
+    assert (Path(capsys.readouterr().out.rstrip("\n")) / "index.html").is_file()
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from imgd.config import Settings, doc_of, flags_of, load_settings, settings_table
+from imgd.config import Settings, doc_of
 from imgd.errors import ConfigError
+from imgd.loading import load_settings
 from imgd.setting_kinds import GIB, MIB, Root, TcpBind, UnixBind, parse_bind
+from imgd.settings_table import flags_of, settings_table
 
 README = Path(__file__).parents[2] / "README.md"
 

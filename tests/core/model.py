@@ -4,10 +4,12 @@ It knows what processes map and what memory holds, as a kernel would, never what
 symbols: the key that was written, and words that only its writer said.
 """
 
+import re
 from collections.abc import Iterator
 
-from cgi_worker.wire.steps import Recipe
+from cgi_worker.wire.steps import Recipe, reads_file
 from imgd.core.events import (
+    NOWHERE,
     Command,
     CreateSegment,
     DestroySegment,
@@ -33,10 +35,17 @@ from imgd.core.events import (
     WorkerEnded,
     WorkerId,
     WorkerJoined,
+    WorkerStuck,
 )
 from imgd.core.scheduler import Limits, Scheduler
 from imgd.model import Asker, Crashed, Failed, Outcome, Refused, Replied, Stopped, Superseded, TimedOut
 from tests.core.parties import Client, Memory, Process
+
+
+def place_of(recipe: Recipe) -> tuple[int, int]:
+    """Device and inode of the file that a recipe is about, as its keys name it; two devices hold all files."""
+    found = re.search("\\d+", recipe.buffers[0].key)
+    return (1 + int(found[0]) % 2, int(found[0])) if found else NOWHERE
 
 
 class World:
@@ -60,8 +69,9 @@ class World:
     def submit(self, recipe: Recipe, asker: Asker, worker: WorkerId | None = None, *, continues: bool = False) -> JobId:
         job = len(self.clients) + 1
         watched = job % 2 == 0
-        self.clients[job] = Client(asker, recipe, self.now_s, worker, watched=watched)
-        self._tell(Submitted(job, recipe, asker, self.now_s, worker, continues, watched))
+        place = place_of(recipe)
+        self.clients[job] = Client(asker, recipe, self.now_s, worker, place, watched=watched)
+        self._tell(Submitted(job, recipe, asker, self.now_s, worker, continues, watched, place))
         return job
 
     def leave(self, job: JobId) -> None:
@@ -84,12 +94,20 @@ class World:
         lost = {} if process.failed else process.unfinished()
         self._tell(WorkerEnded(worker, outcome), process, lost)
 
-    def fail(self, worker: WorkerId) -> None:
+    def stick(self, worker: WorkerId, outcome: Outcome) -> None:
+        """A worker is killed and does not die: it keeps what it has mapped, and does nothing more."""
+        process = self.processes[worker]
+        lost = {} if process.failed else process.unfinished()
+        process.killed = process.stuck = True
+        self._tell(WorkerStuck(worker, outcome), process, lost)
+        process.todo = None
+
+    def fail(self, worker: WorkerId, outcome: Outcome | None = None) -> None:
         process = self.processes[worker]
         lost = process.unfinished()
         process.failed = True
         self._said += 1
-        self._tell(StageFailed(worker, Failed("bad_frame", f"words {self._said}")), process, lost)
+        self._tell(StageFailed(worker, outcome or Failed("bad_frame", f"words {self._said}")), process, lost)
 
     def grow(self, worker: WorkerId) -> None:
         process = self.processes[worker]
@@ -237,7 +255,9 @@ class World:
         self._check_stages(todo, client.waits)
         process.todo, process.stage, process.failed = todo, 0, False
         process.maps = {loan.segment for loan in todo.loans}
-        assert sum(one.todo is not None for one in self.processes.values()) <= self.limits.workers_max
+        process.place = client.place if any(map(reads_file, todo.stages)) else NOWHERE
+        at_work = sum(one.todo is not None and not one.stuck for one in self.processes.values())
+        assert at_work <= self.limits.workers_max
 
     @staticmethod
     def _check_stages(todo: GiveTodo, wanted_by_client: bool) -> None:
@@ -328,6 +348,10 @@ class World:
                 assert isinstance(event, Submitted) and event.job > told.job and client.asker.runner
                 ours = (event.asker.owner, event.asker.session, event.asker.runner)
                 assert ours == (client.asker.owner, client.asker.session, client.asker.runner)
+            case Refused() if isinstance(event, StageFailed):
+                self._check_loss(event, told, lost_by, lost)
+            case Refused(reason="storage"):
+                assert isinstance(event, Submitted | WorkerStuck) and self.hangs(client.place)
             case Refused():
                 waiting = sum(other.waits for other in self.clients.values())
                 late = isinstance(event, Ticked) and self.now_s - client.at_s > self.limits.memory_wait_s
@@ -340,9 +364,10 @@ class World:
         """Somebody is told of a worker's loss: it is the one that it depended on."""
         client = self.clients[told.job]
         if isinstance(event, Submitted):
-            assert event.job == told.job and event.worker not in self.processes and event.worker is not None
+            assert event.job == told.job and event.worker is not None
+            assert event.worker not in self.processes or self.processes[event.worker].stuck
             return
-        assert isinstance(event, StageFailed | WorkerEnded) and lost_by is not None
+        assert isinstance(event, StageFailed | WorkerEnded | WorkerStuck) and lost_by is not None
         own = lost_by.todo is not None and lost_by.todo.job == told.job
         if own:
             assert told.outcome == event.outcome
@@ -350,8 +375,13 @@ class World:
             assert told.outcome in (event.outcome, Stopped())  # If it shared its own worker's work, it may try again.
         else:
             assert any(buffer.key in lost for buffer in client.recipe.buffers), "told of a stranger's loss"
-            guest = lost_by.external and isinstance(event, WorkerEnded)
+            guest = lost_by.external and not isinstance(event, StageFailed)
             assert told.outcome == (Stopped() if guest else event.outcome)
+
+    def hangs(self, place: tuple[int, int]) -> bool:
+        """Tell whether workers hang at a file, or too many on its file system."""
+        places = [process.place for process in self.processes.values() if process.stuck]
+        return place in places or [device for device, _ in places].count(place[0]) >= self.limits.hung_max
 
     # What must be so between two events
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from cgi_worker.wire.steps import Recipe, Stage
-from imgd.core.events import GiveTodo, SegmentId, WorkerId
+from imgd.core.events import NOWHERE, GiveTodo, SegmentId, WorkerId
 from imgd.model import Asker
 
 
@@ -32,13 +32,15 @@ class Process:
     failed: bool = False
     killed: bool = False
     dismissed: bool = False
+    stuck: bool = False
+    place: tuple[int, int] = NOWHERE
     lists: int = 0
     maps: set[SegmentId] = field(default_factory=set)
 
     @property
     def due(self) -> Stage | None:
         """The stage that it does now, also when it was killed and does not know it yet."""
-        if self.todo is None or self.failed or self.stage == len(self.todo.stages):
+        if self.todo is None or self.failed or self.stuck or self.stage == len(self.todo.stages):
             return None
         return self.todo.stages[self.stage]
 
@@ -49,7 +51,7 @@ class Process:
     @property
     def works(self) -> bool:
         """True while it has a stage to do and has not been stopped."""
-        return self.due is not None and not self.killed
+        return self.due is not None and not self.killed and not self.stuck
 
     def unfinished(self) -> dict[str, SegmentId]:
         """Find the buffers that it is still to make, by key."""
@@ -67,6 +69,7 @@ class Client:
     recipe: Recipe
     at_s: float
     worker: WorkerId | None = None
+    place: tuple[int, int] = NOWHERE
     waits: bool = True
     reads: SegmentId | None = None  # From the first growth until it left or gave back.
     reads_bytes: int = 0

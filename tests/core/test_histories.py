@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cgi_worker.wire.steps import Recipe
 from imgd.core.events import WorkerId
 from imgd.core.scheduler import Limits
-from imgd.model import Asker, Crashed, Outcome, Stopped, TimedOut, Urgency
+from imgd.model import Asker, Crashed, Outcome, Refused, Stopped, TimedOut, Urgency
 from tests.core import recipes
 from tests.core.model import World
 from tests.core.profile import STEPS, run_counted
@@ -46,6 +46,7 @@ class Clients(RuleBasedStateMachine):
         workers_max=st.integers(1, 3),
         workers_idle_max=st.integers(0, 2),
         lists_max=st.sampled_from([1, 2, 1000]),
+        hung_max=st.sampled_from([1, 2, 4]),
         queue_max=st.sampled_from([2, 100, 100]),
         overtake_max=st.integers(0, 3),
     )
@@ -141,6 +142,24 @@ class Clients(RuleBasedStateMachine):
         going = [worker for worker, process in self.world.processes.items() if process.killed or process.dismissed]
         worker = pick_from(going if going and pick % 4 else list(self.world.processes), pick)
         self.world.end(worker, Stopped() if worker in going else outcome)
+
+    @precondition(lambda self: self.world.processes)
+    @rule(pick=PICK)
+    def stick(self, pick: int) -> None:
+        """A worker was killed, for its limit or because nobody wants what it does, and does not die."""
+        living = [worker for worker, process in self.world.processes.items() if not process.stuck]
+        if living and len(self.world.processes) - len(living) < 3:
+            worker = pick_from(living, pick)
+            process = self.world.processes[worker]
+            self.world.stick(worker, Stopped() if process.killed or process.dismissed else TimedOut(30.0))
+
+    @precondition(lambda self: self.world.processes)
+    @rule(pick=PICK)
+    def lack(self, pick: int) -> None:
+        """A worker could not be given its list after all: there were no descriptors for it."""
+        found = [w for w, process in self.world.processes.items() if process.due is not None and process.stage == 0]
+        if found:
+            self.world.fail(pick_from(found, pick), Refused("too many files are open", 2.0, "descriptors"))
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 0.5, 4.0, 4.0, 25.0]))
     def tick(self, seconds: float) -> None:

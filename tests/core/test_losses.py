@@ -16,9 +16,10 @@ from imgd.core.events import (
     Withdrawn,
     WorkerEnded,
     WorkerJoined,
+    WorkerStuck,
 )
 from imgd.core.scheduler import Limits, Scheduler
-from imgd.model import Crashed, Failed, Outcome, Replied, Stopped, TimedOut
+from imgd.model import Crashed, Failed, Outcome, Refused, Replied, Stopped, TimedOut
 from tests.core.model import World
 from tests.core.recipes import UNIT, handed_over, parse, picture, single
 from tests.core.scenes import MIB, A, B, make_world, steps_of, todos, told
@@ -233,3 +234,83 @@ def test_the_same_events_cause_the_same_commands() -> None:
         core = Scheduler(16 * MIB, Limits())
         runs.append([core.handle(event) for event in events])
     assert runs[0] == runs[1] and any(runs[0])
+
+
+# Workers that do not die
+
+
+def test_a_stuck_worker_leaves_its_place_and_keeps_its_memory() -> None:
+    world = make_world(workers_max=1)
+    job = world.submit(picture(0), A)
+    waits = world.submit(picture(1), A)
+    held = world.core.pool.statistics().free_bytes
+    world.stick(1, TimedOut(30.0))
+    assert told(world) == {job: TimedOut(30.0)}
+    assert [(todo.job, todo.worker) for todo in todos(world)] == [(waits, 2)], "its place is free"
+    assert world.core.pool.statistics().free_bytes < held, "its memory is not"
+    world.work(2)
+    world.end(1, TimedOut(30.0))
+    world.leave_all()
+    world.check_empty()
+
+
+def test_a_file_at_which_a_worker_hangs_is_let_alone_until_the_worker_is_gone() -> None:
+    world = make_world(workers_max=3)
+    done = world.submit(picture(1), A)
+    world.work(1)
+    world.submit(picture(0), A)
+    queued = world.submit(picture(0, factor=2), A)
+    world.stick(1, TimedOut(30.0))
+    assert isinstance(told(world)[queued], TimedOut), "it was under way for both"
+    refused = world.submit(picture(0), B)
+    assert isinstance(told(world)[refused], Refused)
+    other = world.submit(picture(2), B)
+    assert [todo.job for todo in todos(world)] == [other], "another file of the same device is read"
+    known = world.submit(picture(1), A)
+    assert told(world) == {known: Replied()} and world.ended[done] == Replied()
+    world.end(1, TimedOut(30.0))
+    again = world.submit(picture(0), B)
+    assert [todo.job for todo in todos(world)] == [again]
+
+
+def test_a_file_system_on_which_many_hang_is_let_alone_but_for_what_is_known() -> None:
+    world = make_world(workers_max=2, hung_max=2)
+    world.submit(picture(3), A)
+    world.work(1)
+    world.submit(picture(5), A)
+    world.submit(picture(7), A)
+    world.stick(1, TimedOut(30.0))
+    world.stick(2, TimedOut(30.0))
+    refused = world.submit(picture(11), A)
+    assert isinstance(told(world)[refused], Refused)
+    toned = world.submit(picture(3, tone=1), A)
+    assert [todo.job for todo in todos(world)][-1] == toned, "its plane is known: no file is read for it"
+    elsewhere = world.submit(picture(2), A)
+    world.run_dry()
+    assert world.ended[elsewhere] == Replied()
+
+
+def test_those_who_wait_for_a_hung_file_system_are_told_at_once() -> None:
+    world = make_world(workers_max=1, hung_max=1)
+    world.submit(picture(5), A)
+    waits, elsewhere = world.submit(picture(7), A), world.submit(picture(2), A)
+    world.stick(1, TimedOut(30.0))
+    assert isinstance(told(world)[waits], Refused)
+    assert [todo.job for todo in todos(world)] == [elsewhere]
+
+
+def test_a_guest_that_is_stuck_lets_the_others_try_again() -> None:
+    world = make_world()
+    guest = world.join("a")
+    job = world.submit(handed_over(picture(0)), A, guest)
+    other = world.submit(picture(0), B)
+    world.stick(guest, Crashed())
+    assert told(world) == {job: Crashed(), other: Stopped()}
+
+
+def test_stuck_twice_cannot_be() -> None:
+    world = make_world()
+    world.submit(picture(0), A)
+    world.stick(1, TimedOut(30.0))
+    with pytest.raises(AssertionError):
+        world.core.handle(WorkerStuck(1, Stopped()))

@@ -244,7 +244,7 @@ def test_a_full_queue_refuses_the_newcomer() -> None:
         world.submit(picture(source), A)
         assert told(world) == {}
     late = world.submit(picture(3), A)
-    assert told(world) == {late: Refused("the queue is full", 7.0)}
+    assert told(world) == {late: Refused("the queue is full", 7.0, "queue_full")}
     joiner = world.submit(picture(0), A)
     assert joiner not in told(world), "what needs no place is not refused"
 

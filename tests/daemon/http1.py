@@ -1,17 +1,21 @@
-"""A small HTTP/1.1 client on Trio sockets that can leave at any moment, politely or not."""
+"""A small HTTP/1.1 client on Trio sockets, with TLS or without, that can leave at any moment, politely or not."""
 
+import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import h11
 import trio
 
 RECEIVE_BYTES = 65_536
+
+Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,9 @@ class Response:
 class Http1:
     """One connection. Requests go one after another; `body` is to be read before the next one."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: Stream, host: str) -> None:
         self.stream = stream
+        self._host = host
         self._peer = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
 
     async def get(self, target: str, **headers: str) -> Response:
@@ -49,7 +54,8 @@ class Http1:
         """Send a request without waiting for its answer."""
         if self._peer.our_state is h11.DONE:
             self._peer.start_next_cycle()
-        pairs = [("host", "imgd.test"), *((name.replace("_", "-"), value) for name, value in headers.items())]
+        named = {"host": self._host, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        pairs = list(named.items())
         request = h11.Request(method=method, target=target, headers=pairs)
         data = (self._peer.send(request) or b"") + (self._peer.send(h11.EndOfMessage()) or b"")
         await self.stream.send_all(data)
@@ -82,11 +88,8 @@ class Http1:
                 raise ConnectionError(f"the body was cut off: {type(event).__name__}")
 
     async def leave(self, reset: bool = False) -> None:
-        """Close the connection now: with a FIN, or with a RST."""
-        if reset:
-            self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        with trio.CancelScope(shield=True):
-            await self.stream.aclose()
+        """Close the connection now: with a FIN, or with a RST, and then without TLS' own farewell."""
+        await leave(self.stream, reset)
 
     async def _next(self) -> Any:
         while (event := self._peer.next_event()) is h11.NEED_DATA:
@@ -102,9 +105,19 @@ class Http1:
         await self.leave()
 
 
-@asynccontextmanager
-async def connect(host: str, port: int, receive_buffer_bytes: int = 0) -> AsyncIterator[Http1]:
-    """Open a connection.
+async def leave(stream: Stream, reset: bool) -> None:
+    """Close a connection now: with a FIN, or with a RST, and then without TLS' own farewell."""
+    with trio.CancelScope(shield=True):
+        if reset:
+            below = cast(trio.SocketStream, stream.transport_stream) if isinstance(stream, trio.SSLStream) else stream
+            below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await below.aclose()
+        with contextlib.suppress(trio.ClosedResourceError):  # TLS has nobody left to say farewell to.
+            await stream.aclose()
+
+
+async def open_stream(host: str, port: int, receive_buffer_bytes: int, context: ssl.SSLContext | None) -> Stream:
+    """Connect, and shake hands if there is a context for it; the caller closes it.
 
     receive_buffer_bytes  0: the kernel's default; small: a reader that the sender soon has to wait for.
     """
@@ -113,8 +126,22 @@ async def connect(host: str, port: int, receive_buffer_bytes: int = 0) -> AsyncI
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
     try:
         await sock.connect((host, port))
+        stream = trio.SocketStream(sock)
+        if context is None:
+            return stream
+        ciphered = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
+        await ciphered.do_handshake()
     except BaseException:
         sock.close()
         raise
-    async with Http1(trio.SocketStream(sock)) as connection:
+    return ciphered
+
+
+@asynccontextmanager
+async def connect(
+    host: str, port: int, receive_buffer_bytes: int = 0, context: ssl.SSLContext | None = None
+) -> AsyncIterator[Http1]:
+    """Open a connection, by TLS if there is a context for it."""
+    stream = await open_stream(host, port, receive_buffer_bytes, context)
+    async with Http1(stream, f"{host}:{port}") as connection:
         yield connection

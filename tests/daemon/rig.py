@@ -8,79 +8,42 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import trio
-import trio_websocket
 
 from tests.daemon import kernel
-from tests.daemon.http1 import Http1, Response, connect
-from tests.daemon.http2 import Http2, connect2
+from tests.daemon.asking import Asking
+from tests.fronts.place import Certificate
 
 PROJECT = Path(__file__).resolve().parents[2]
 MARK = "RIG_FOLDER"  # In the environment of all its processes; no IMGD_ name, which would be a setting.
+PROGRAM = "RIG_PROGRAM"  # Another module than the daemon's own, for a daemon that misbehaves on demand.
 READY_LIMIT_S = 180.0  # The first start on a machine compiles the kernels.
 END_LIMIT_S = 20.0
 SETTLE_LIMIT_S = 10.0
-WEBSOCKET_CLOSE_LIMIT_S = 5.0
-READY_LINE = re.compile(r"imgd serves http://([0-9.]+):(\d+)/\n")
+READY_LINE = re.compile(r"imgd serves https?://([0-9.]+):(\d+)/\n")
 
 
 class DaemonFailed(AssertionError):
     """The daemon did not start, or did not end, as it should; holds the end of its log."""
 
 
-@dataclass(frozen=True)
-class RunningDaemon:
+@dataclass(frozen=True, kw_only=True)
+class RunningDaemon(Asking):
     """A daemon that serves. `folder` is a temporary one of its own, its working directory."""
 
     process: trio.Process
-    host: str
-    port: int
     folder: Path
     mark: str
-
-    @property
-    def base_url(self) -> str:
-        """URL of its root, without the last slash."""
-        return f"http://{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
         """Process id of the daemon itself."""
         return self.process.pid
-
-    def connect(self, receive_buffer_bytes: int = 0) -> AbstractAsyncContextManager[Http1]:
-        """Open an HTTP/1.1 connection."""
-        return connect(self.host, self.port, receive_buffer_bytes)
-
-    def connect2(self) -> AbstractAsyncContextManager[Http2]:
-        """Open an HTTP/2 connection with prior knowledge."""
-        return connect2(self.host, self.port)
-
-    @asynccontextmanager
-    async def websocket(self, path: str) -> AsyncIterator[trio_websocket.WebSocketConnection]:
-        """Open a websocket; its socket is closed at the end, whatever became of the daemon."""
-        async with await trio.open_tcp_stream(self.host, self.port) as stream, trio.open_nursery() as nursery:
-            host = f"{self.host}:{self.port}"
-            connection = await trio_websocket.wrap_client_stream(nursery, stream, host, path)
-            yield connection
-            with trio.move_on_after(WEBSOCKET_CLOSE_LIMIT_S):
-                await connection.aclose()
-            nursery.cancel_scope.cancel()
-
-    async def get(self, target: str, **headers: str) -> Response:
-        """Ask once, in a connection of its own."""
-        async with self.connect() as connection:
-            return await connection.get(target, **headers)
-
-    async def head(self, target: str, **headers: str) -> Response:
-        """Ask once for headers, in a connection of its own."""
-        async with self.connect() as connection:
-            return await connection.head(target, **headers)
 
     def processes(self) -> list[int]:
         """All processes: the daemon, its template, its workers."""
@@ -143,10 +106,13 @@ class RunningDaemon:
 
 
 @asynccontextmanager
-async def running_daemon(roots: Path | str | Sequence[Path | str], **settings: object) -> AsyncIterator[RunningDaemon]:
+async def running_daemon(
+    roots: Path | str | Sequence[Path | str], *, certificate: Certificate | None = None, **settings: object
+) -> AsyncIterator[RunningDaemon]:
     """Start `imgd serve` on a free port and wait until it can draw; at the end stop it and see that nothing is left.
 
     roots     what to serve, each as `imgd serve` takes it: a directory, or "NAME=DIR".
+    certificate  what it shows at its TCP places, which speak TLS then; so does whoever asks it here.
     settings  settings by name (`budget_bytes="64MiB"`, `workers_max=2`), handed over as IMGD_* variables. Frames are
               not looked into in the background unless `describe_pause_s` says so: figures stay what a test makes them.
 
@@ -154,23 +120,29 @@ async def running_daemon(roots: Path | str | Sequence[Path | str], **settings: o
             A daemon that the test itself ended (its process is gone at the end) is only looked at for what it left.
             An error of the test itself gets the end of the daemon's log as a note.
     """
-    async with starting_daemon(roots, **settings) as daemon:
+    async with starting_daemon(roots, certificate=certificate, **settings) as daemon:
         await daemon.until_ready()
         yield daemon
 
 
 @asynccontextmanager
-async def starting_daemon(roots: Path | str | Sequence[Path | str], **settings: object) -> AsyncIterator[RunningDaemon]:
+async def starting_daemon(
+    roots: Path | str | Sequence[Path | str], *, certificate: Certificate | None = None, **settings: object
+) -> AsyncIterator[RunningDaemon]:
     """Do as `running_daemon`, but only wait until it answers: its template may still be warming."""
     with tempfile.TemporaryDirectory(prefix="imgd-rig-") as name:
         folder = Path(name)
         mark = f"{MARK}={folder}"
+        if certificate is not None:
+            settings |= {"certfile": certificate.certfile, "keyfile": certificate.keyfile}
         process = await _start(folder, roots, settings)
         daemon: RunningDaemon | None = None
         try:
             with trio.move_on_after(READY_LIMIT_S):
                 host, port = await _listening(process, folder)
-                daemon = RunningDaemon(process, host, port, folder, mark)
+                daemon = RunningDaemon(
+                    process=process, host=host, port=port, certificate=certificate, folder=folder, mark=mark
+                )
             if daemon is None:
                 raise DaemonFailed(f"does not listen within {READY_LIMIT_S} s\n{_tail(folder)}")
             try:
@@ -181,7 +153,7 @@ async def starting_daemon(roots: Path | str | Sequence[Path | str], **settings: 
             await _end(daemon)
         finally:
             with trio.CancelScope(shield=True):
-                await RunningDaemon(process, "", 0, folder, mark).kill_all()
+                await RunningDaemon(process=process, host="", port=0, folder=folder, mark=mark).kill_all()
                 assert process.stdout is not None
                 await process.stdout.aclose()
 
@@ -193,7 +165,7 @@ async def _start(folder: Path, roots: Path | str | Sequence[Path | str], setting
     environment |= {f"IMGD_{name.upper()}": str(value) for name, value in settings.items()}
     environment.setdefault("IMGD_DATABASE", f"sqlite:{folder}/events.sqlite")
     environment |= {MARK: str(folder), "PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-m", "imgd.cli", "serve", *map(str, given)]
+    command = [sys.executable, "-m", os.environ.get(PROGRAM, "imgd.cli"), "serve", *map(str, given)]
     if "bind" not in settings:
         command += ["--bind", "127.0.0.1:0"]
     with _log_path(folder).open("wb") as log:

@@ -114,12 +114,12 @@ async def test_a_killed_worker_is_an_error_for_its_request_and_no_poison(folder:
             async def ask(target: str = target, answers: list[int] = answers) -> None:
                 answer = await daemon.get(target)
                 answers.append(answer.status)
-                assert answer.status == 200 or b"crashed" in answer.body
+                assert answer.status == 200 or b"was killed" in answer.body
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ask)
                 await catch_worker(daemon, signal.SIGKILL)
-            assert answers == [500]
+            assert answers == [503]
             assert (await daemon.get(target)).status == 200
         await daemon.settles(lambda: daemon.census().processes <= before.processes + 1)
         assert (await metrics(daemon))["imgd_engine_leased_bytes"] == 0
@@ -141,9 +141,8 @@ async def test_random_kills_under_load_leak_nothing(folder: Path) -> None:
                 for name in range(8):
                     clients.start_soon(client, name)
             killing.cancel_scope.cancel()
-        assert set(statuses) <= {200, 500}
+        assert set(statuses) <= {200, 503}
         assert statuses.count(200) > 100
-        await daemon.get("/img?frame=f/1.fits&quality=76")  # This may still fall to the worker that was killed last.
         assert (await daemon.get("/img?frame=f/1.fits&quality=77")).status == 200
         figures = await metrics(daemon)
         for name in ("leased_bytes", "reserved_bytes", "jobs"):

@@ -16,9 +16,10 @@ from cgi_worker.wire.tiles import TileView
 from cgi_worker.wire.view import Cut, Format, Levels, Quantiles, Size, View
 from imgd.access.roots import Roots
 from imgd.config import Settings
+from imgd.engine.reaping import become_subreaper
 from imgd.engine.render import Engine, open_engine
 from imgd.engine.supervise import Floor
-from imgd.engine.workers import TemplateSettings, become_subreaper
+from imgd.engine.workers import TemplateSettings
 from imgd.model import Asker
 from imgd.setting_kinds import MIB, Root
 from tests.rig import engine_steps
@@ -30,7 +31,7 @@ LIMIT_S = 20.0  # Of one whole engine; never reached unless something hangs.
 SOON_S = 3.0  # For what happens at once, on a machine that others keep busy.
 POLL_S = 0.002
 OLD_S = 100.0  # Age of frames, unless a test wants one that was written just now.
-DESCRIPTORS_OF_A_WORKER = 3  # Its socket, its pidfd, and the one by which its end is known.
+DESCRIPTORS_OF_A_WORKER = 4  # Its socket, its pidfd, the one by which its end is known, and its stderr.
 ASKER = Asker()
 PLAIN = Frame()
 

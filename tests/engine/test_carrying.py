@@ -14,7 +14,7 @@ from cgi_worker.wire.tiles import TilePlace, TileView, ViewportView
 from cgi_worker.wire.view import View
 from cgi_worker.wire.wanted import Wanted
 from imgd.engine import tile_desk
-from imgd.errors import BadFrame, BadRequest, Busy, NoSuchFrame, PlanTooBig, WorkerLost
+from imgd.errors import BadFrame, BadRequest, Busy, NoSuchFrame, PlanTooBig
 from imgd.running import NO_LIMITS, Learned, News, Produced, RunLimits, StepNews
 from tests.engine.rig import ASKER, ROOT, Running, kill, look, running, until, view
 from tests.engine.test_tile_desk import FEW, HEIGHT, WIDTH, figures, frame, learn, made, submitted
@@ -365,7 +365,7 @@ async def test_a_worker_that_is_killed_fails_its_run_and_the_next_is_served(tmp_
         before = rig.held()
         cases: list[tuple[View | ViewportView, str]] = [(window(look("a")), "tiles/2"), (view("a"), "tone")]
         for wanted, place in cases:
-            with pytest.RaisesGroup(WorkerLost):
+            with pytest.RaisesGroup(Busy):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(carry, rig, wanted)
                     await rig.until_noted(f"at:{place}")

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from imgd.core.events import Event, Submitted, WorkerEnded
-from imgd.engine import desk, forge
+from imgd.engine import desk, forge, workers
 from imgd.errors import Busy, ImgdError, Rewritten, WorkerLost, WorkerTimedOut
 from tests.engine.rig import ASKER, Picture, Running, kill, running, stand_in, until, view
 from tests.rig import engine_steps
@@ -42,7 +42,7 @@ async def test_killed_in_the_middle_of_each_step_it_costs_that_request_alone(tmp
             gate = place.replace("/", "-")
             octets = rig.put("a", Frame(acts={place: rig.gate(gate)}), seed)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(refused, rig, "a", WorkerLost, "crashed")
+                nursery.start_soon(refused, rig, "a", Busy, "was killed")
                 await rig.until_noted(f"at:{place}")
                 (worker,) = rig.busy_workers()
                 kill(worker)
@@ -56,7 +56,7 @@ async def test_who_joined_a_worker_that_is_killed_hears_of_it_too(tmp_path: Path
         rig.put("a", Frame(acts={"tone": rig.gate("never")}))
         async with trio.open_nursery() as nursery:
             for _ in range(3):
-                nursery.start_soon(refused, rig, "a", WorkerLost, "crashed")
+                nursery.start_soon(refused, rig, "a", Busy, "was killed")
             await rig.until_noted("at:tone")
             await until(lambda: rig.engine.statistics().jobs == 3)
             kill(rig.busy_workers()[0])
@@ -106,12 +106,17 @@ async def test_a_list_given_to_a_worker_whose_end_is_on_its_way_is_no_bug_of_our
             put(event)
 
         monkeypatch.setattr(rig.floor.inbox, "put", put_before_the_end)
+        got: list[Picture] = []
+
+        async def ask() -> None:
+            got.append(await rig.picture(view("a")))
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(refused, rig, "a", WorkerLost)
+            nursery.start_soon(ask)
             await until(lambda: bool(early))
             kill(rig.workers()[0])
         monkeypatch.undo()
-        assert (await rig.picture(view("a"))).body == picture_of(octets, view("a"))
+        assert got[0].body == picture_of(octets, view("a")), "it never had the list: another worker does it"
         await rig.quiet()
 
 
@@ -222,12 +227,22 @@ async def test_a_template_that_cannot_start_says_why_and_is_tried_ever_more_seld
         for starts in (2, 3):
             await until(lambda starts=starts: rig.engine.statistics().template_starts_total == starts, 5)  # type: ignore[misc]
             started_s.append(trio.current_time())
-            assert f"the template ended while warming, exit code 3 (start {starts - 1})" in rig.engine.ready()
+            times = ", 2 times in a row" if starts == 3 else ""
+            assert f"it ended while warming, exit code 3 (start {starts - 1}{times})" in rig.engine.ready()
         assert started_s[1] - started_s[0] > forge.BACKOFF_S[2]
-        with pytest.raises(Busy, match="template ended while warming, exit code 3") as caught:
+        with pytest.raises(Busy, match="ended while warming, exit code 3") as caught:
             await rig.picture(view("a"))
         assert caught.value.retry_after_s > 0
         await rig.quiet()
+
+
+async def test_a_template_that_hangs_while_it_warms_is_found_out_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "SILENT_LIMIT_S", 0.5)
+    async with running(tmp_path, stand_in(warm=engine_steps.WARM_FOR_EVER), wait=False) as rig:
+        await until(lambda: "it has said nothing for 0.5 s while warming, and was killed" in rig.engine.ready(), 15)
+        await until(lambda: rig.engine.statistics().template_starts_total > 1, 15)
 
 
 async def test_readiness_tells_what_is_being_prepared(tmp_path: Path) -> None:

@@ -375,7 +375,7 @@ async def test_a_worker_killed_in_the_middle_fails_what_is_not_made_and_nothing_
         assert len(others.got) == len(FEW)
         assert crowd.got.keys() | crowd.failed.keys() == set(FEW)
         assert len(crowd.failed) == 3
-        assert all(type(error) is WorkerLost for error in crowd.failed.values())
+        assert all(type(error) is Busy for error in crowd.failed.values())
         await rig.nothing_is_left_of(before, worker)
         assert (figures(rig).tile_lists, figures(rig).tiles_pending) == (0, 0)
         rig.open_gate("go")

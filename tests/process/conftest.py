@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imgd.engine.workers import become_subreaper
+from imgd.engine.reaping import become_subreaper
 from tests.rig.bench import census
 
 

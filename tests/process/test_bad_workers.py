@@ -9,7 +9,7 @@ from cgi_worker.wire.packets import (
     WireError,
 )
 from cgi_worker.wire.talk import Talk
-from imgd.engine.workers import WorkerLink
+from imgd.engine.forking import WorkerLink
 from tests.rig.bench import Job, bad
 from tests.rig.crew import end_of, greet, maps_segments, one_worker
 

@@ -12,18 +12,32 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from PIL import Image
 
-from cgi_worker import cgi_alone
+from cgi_worker import cgi, cgi_alone
 from cgi_worker.alone import render
 from cgi_worker.formats.fits import walk
 from cgi_worker.link import Link, close_all
 from cgi_worker.source import source_of
 from cgi_worker.steps.parse import fit_facts
-from cgi_worker.wire.packets import FROM_CGI, PACKET_BYTES_MAX, VERSION, Answer, Ask, Bye, Failed, Hello, Lent, Todo
+from cgi_worker.wire.packets import (
+    FROM_CGI,
+    PACKET_BYTES_MAX,
+    VERSION,
+    Answer,
+    Ask,
+    Bye,
+    Failed,
+    Hello,
+    Lent,
+    Todo,
+    encode,
+)
 from cgi_worker.wire.recipe import delivered, picture_recipe
 from cgi_worker.wire.talk import Talk
 from cgi_worker.wire.view import View
@@ -31,6 +45,7 @@ from imgd.engine.segments import PAGE_BYTES, Segments
 from tests.frames.make import image_hdu, write
 
 Daemon = Callable[[Link, Ask, list[int]], None]
+PROJECT = Path(__file__).resolve().parents[2]
 CGI = [sys.executable, "-m", "cgi_worker.cli"]
 
 
@@ -218,9 +233,55 @@ def test_a_stranger_gives_no_arguments(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_asking_does_not_wait_for_numpy() -> None:
-    check = "import sys, cgi_worker.cli, cgi_worker.cgi; sys.exit(any(m in sys.modules for m in ('numpy', 'numba')))"
-    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+def test_asking_waits_for_no_library() -> None:
+    """What is left of the start is Python itself: these would each take as long again."""
+    slow = ["numpy", "numba", "msgspec", "socket", "json", "typing", "re", "enum", "collections", "signal"]
+    check = f"import sys; sys.path += [{str(PROJECT)!r}]; import cgi_worker.cli, cgi_worker.cgi\n"
+    check += f"print(sorted(set({slow!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-IS", "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@hypothesis.given(st.text(), st.text(), st.text(), st.booleans(), st.sampled_from(["GET", "HEAD"]))
+def test_a_question_is_written_as_the_wire_has_it(
+    name: str, query: str, tag: str, hand_over: bool, method: str
+) -> None:
+    environ = {"QUERY_STRING": query, "HTTP_IF_NONE_MATCH": tag, "PATH_INFO": f"/{name}", "REQUEST_METHOD": method}
+    try:
+        question = cgi.Question(environ)
+    except UnicodeEncodeError:
+        return  # No environment holds such text.
+    asked = FROM_CGI.decode(question.packet(hand_over))
+    assert asked == Ask(VERSION, question.query, hand_over, question.tag, method == "HEAD", question.name)
+    if query.isascii():
+        assert question.query == query
+
+
+def test_what_is_known_by_heart_is_what_the_wire_says() -> None:
+    assert encode(Answer(200, "", "")) == cgi.WRITTEN
+    assert (cgi.VERSION, cgi.PACKET_BYTES_MAX) == (VERSION, PACKET_BYTES_MAX)
+
+
+@pytest.mark.parametrize(
+    ("script", "more", "name"),
+    [
+        ("/img", "", "img"), ("/stats", "", "stats"), ("/cgi-bin/imgd-cgi", "", "img"), ("", "", "img"),
+        ("/cgi-bin/imgd-cgi", "/stats", "stats"), ("/cgi-bin/imgd-cgi", "/tiles/f/a", "tiles/f/a"), ("/x", "/", "img"),
+    ],
+)  # fmt: skip
+def test_what_is_asked_follows_from_the_path(script: str, more: str, name: str) -> None:
+    assert cgi.Question({"SCRIPT_NAME": script, "PATH_INFO": more}).name == name
+
+
+def test_the_launcher_is_the_same_program(tmp_path: Path) -> None:
+    launcher = tmp_path / "imgd-cgi"
+    launcher.write_text(subprocess.run([*CGI, "--launcher"], capture_output=True, text=True, check=True).stdout)
+    launcher.chmod(0o755)
+    for given in ({}, {"QUERY_STRING": "u=1", "IMGD_ROOTS": "a=/nowhere", "SCRIPT_NAME": "/stats"}):
+        own = run_alone(**given)
+        done = subprocess.run([launcher], capture_output=True, env=environment(**given), timeout=60, check=False)
+        assert (done.returncode, *parts(done.stdout), done.stderr) == (*own, b"")
+    check_problem(run_alone(SCRIPT_NAME="/stats", IMGD_ROOTS="a=/nowhere"), 503)
 
 
 @pytest.fixture(scope="module")

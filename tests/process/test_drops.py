@@ -15,8 +15,8 @@ from cgi_worker.wire.talk import Talk
 from cgi_worker.wire.tile_lists import tile_list_recipe
 from cgi_worker.wire.tiles import TilePlace
 from cgi_worker.wire.view import View
+from imgd.engine.forking import WorkerLink
 from imgd.engine.segments import Segments
-from imgd.engine.workers import WorkerLink
 from tests.rig.bench import PAGE
 from tests.rig.crew import end_of, greet, one_worker, state_of, until
 from tests.wire.test_tiles import FACTS, SOURCE

@@ -15,8 +15,9 @@ from cgi_worker.wire.recipe import parse_recipe, picture_recipe
 from cgi_worker.wire.steps import Recipe
 from cgi_worker.wire.talk import Talk
 from cgi_worker.wire.view import Format, Size, View
+from imgd.engine.forking import WorkerLink
 from imgd.engine.segments import PAGE_BYTES, Segments
-from imgd.engine.workers import TemplateSettings, WorkerLink, open_template
+from imgd.engine.workers import TemplateSettings, open_template
 from tests.frames.make import image_hdu, star_field, write, write_compressed
 from tests.rig.crew import greet, words_of
 

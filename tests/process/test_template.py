@@ -23,7 +23,8 @@ from cgi_worker.wire.packets import (
     Reaped,
     Warming,
 )
-from imgd.engine.workers import NoWorker, Template, TemplateSettings, open_template
+from imgd.engine.forking import NoWorker
+from imgd.engine.workers import Template, TemplateSettings, open_template
 from tests.rig import steps
 from tests.rig.bench import STAND_IN, Job, alive
 from tests.rig.crew import HERE, end_of, follow, greet, one_worker, until
@@ -95,7 +96,7 @@ def test_the_template_outlives_a_fork_that_fails(monkeypatch: pytest.MonkeyPatch
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         link = Link(ours)
-        link.send(Fork(5, HERE), [0])
+        link.send(Fork(5, HERE), [0, 2])
         link.send(Bye())
         template_process.Template(Link(theirs), lambda _: None, Limits()).run()
         assert link.receive(FROM_TEMPLATE) == (Reaped(5, template_process.EXIT_NO_FORK << 8), [])
@@ -139,7 +140,7 @@ async def test_a_worker_that_cannot_be_confined_never_lives() -> None:
 
 
 async def test_a_template_that_cannot_warm_is_an_error_at_once() -> None:
-    with pytest.raises(NoWorker, match="exit code 1"):
+    with pytest.raises(NoWorker, match="ended while warming, exit code 1"):
         async with open_template(TemplateSettings(warm="tests.rig.nothing:warm")):
             raise AssertionError("not reached")
 

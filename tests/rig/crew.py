@@ -9,8 +9,9 @@ import trio
 
 from cgi_worker.wire.packets import FromWorker, Hello, Identity
 from cgi_worker.wire.talk import Talk
+from imgd.engine.forking import WorkerLink
 from imgd.engine.segments import Segments
-from imgd.engine.workers import Template, TemplateSettings, WorkerLink, open_template
+from imgd.engine.workers import Template, TemplateSettings, open_template
 from tests.rig.bench import STAND_IN, Job, make_segments
 
 HERE = Identity()

@@ -36,6 +36,7 @@ from cgi_worker.wire.view import View
 SERVE: Final = "tests.rig.engine_steps:serve"
 WARM: Final = "tests.rig.engine_steps:warm"
 SERVE_BADLY: Final = "tests.rig.engine_steps:serve_badly"
+WARM_FOR_EVER: Final = "tests.rig.engine_steps:warm_for_ever"
 WARM_NEVER: Final = "tests.rig.engine_steps:warm_never"
 LOG: Final = "IMGD_RIG_LOG"
 _POLL_S: Final = 0.002
@@ -74,6 +75,12 @@ def warm_never(report: Callable[[int, int, str], None]) -> None:
     """Be broken."""
     report(1, 3, "what cannot be")
     sys.exit(3)
+
+
+def warm_for_ever(report: Callable[[int, int, str], None]) -> None:
+    """Hang."""
+    report(1, 3, "what takes for ever")
+    signal.pause()
 
 
 def serve(descriptor: int) -> None:
@@ -222,7 +229,8 @@ def _measure(step: Measure, work: Work) -> Made:
 def _deliver(step: Deliver, work: Work) -> Made:
     frame = _told(work)
     _act(frame.acts, "deliver", work)
-    octets = step.head.encode().replace(b"{bytes}", b"%d" % len(work.input_bytes(0))) + bytes(work.input_bytes(0))
+    head = step.head.replace("{bytes}", str(len(work.input_bytes(0)))).replace("{levels}", "")
+    octets = head.encode() + bytes(work.input_bytes(0))
     half = len(octets) // 2
     _write(work.sink_fd(), octets[:half])
     _act(frame.acts, "deliver/half", work)

@@ -12,8 +12,10 @@ FUNCTION_LINES_MAX: Final = 60
 MODULE_LINES_MAX: Final = 400
 POSITIONAL_MAX: Final = 4
 
-IMGD_FLOORS: Final = {"core": 1, "engine": 2, "events": 2, "access": 2, "batch": 2, "watching": 3, "web": 3}
-IMGD_TOP: Final = {"daemon", "cli", "watch", "stat"}  # Floor 4; every other module directly in imgd/ is floor 0.
+IMGD_FLOORS: Final = {
+    "core": 1, "engine": 2, "events": 2, "access": 2, "batch": 2, "watching": 3, "web": 3, "doctor": 3, "stat": 3,
+}  # fmt: skip
+IMGD_TOP: Final = {"daemon", "cli", "reload", "watch"}  # Floor 4; every other module directly in imgd/ is floor 0.
 WORKER_FLOORS: Final = {"wire": 0, "kernels": 0, "formats": 1, "steps": 2, "answers": 3}  # Directly in it: 4.
 PURE: Final = ("imgd/core/", "cgi_worker/wire/", "cgi_worker/kernels/")
 NOT_FOR_DAEMON: Final = {"numpy", "numba", "fitsio", "PIL", "astropy"}

@@ -16,8 +16,10 @@ from cgi_worker.wire.view import View
 from cgi_worker.wire.wanted import Wanted, media_type_of
 from imgd.access.roots import Roots
 from imgd.config import Settings
+from imgd.core.roll import Waiting
 from imgd.core.uids import Uids
 from imgd.engine.answer import Answer, Known, Qualified
+from imgd.engine.figures import Crew
 from imgd.errors import ImgdError
 from imgd.events.log import Log, open_log
 from imgd.model import Asker
@@ -149,6 +151,9 @@ class MemoryEngine(Courses):
 
     def statistics(self) -> FakeStatistics:
         return FakeStatistics(renders_total=len(self.asked))
+
+    def crew(self) -> Crew:
+        return Crew((), Waiting(0, 0, 0, 0.0), 0, self.script.not_ready, 0.0)
 
     def ready(self) -> str:
         return self.script.not_ready

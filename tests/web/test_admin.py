@@ -10,7 +10,10 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from imgd.core.sessions.events import CLOSE_ENDED
 from imgd.errors import ConfigError
-from imgd.stat import Place, Refused, Wish, _ask, _table, place_of
+from imgd.reaching import NotReached, Place, place_of
+from imgd.stat.asking import Wish, answer_to
+from imgd.stat.samples import Samples
+from imgd.stat.screen import screen_of
 from tests.web.peer import websocket
 from tests.web.rig import MemoryEngine, Served, get, made, serving
 
@@ -166,34 +169,52 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         place_of(text)
 
 
+def table(answer: Any) -> list[str]:
+    """What is shown of sessions: the last table."""
+    return screen_of(Samples(answer), "here", 120)
+
+
 async def test_stat_shows_a_table_and_ends_what_it_is_told(tmp_path: Path) -> None:
     async with serving(tmp_path, MemoryEngine()) as served, websocket(served.port) as client:
         place = Place("127.0.0.1", served.port)
         await ask(client, op="open", view={"frame": "night/a.fits"})
-        table = _table(await trio.to_thread.run_sync(_ask, Wish(place)))
-        assert table.splitlines()[0].startswith("ws1  local  connected  ")
-        assert table.splitlines()[1] == "  #1  idle  turn 0  frame=night/a.fits"
-        assert table.splitlines()[2].startswith("sessions 1, sessions_parked 0, runners 1, runs 0")
-        with pytest.raises(Refused, match="status 404: there is no such runner"):
-            await trio.to_thread.run_sync(_ask, Wish(place, runner=7))
-        assert await trio.to_thread.run_sync(_ask, Wish(place, runner=1)) == {"ended": 1}
-        with pytest.raises(Refused, match="there is no such session"):
-            await trio.to_thread.run_sync(_ask, Wish(place, session="a b%c"))
-        assert _table(await trio.to_thread.run_sync(_ask, Wish(place, session="ws1"))) == "ended 1"
-        assert await trio.to_thread.run_sync(_ask, Wish(place, all=True)) == {"ended": 0}
+        *_, heading, session, runner = table(await trio.to_thread.run_sync(answer_to, Wish(place)))
+        assert heading == "sessions: 1" and session.startswith("ws1  local  connected  ")
+        assert runner == "  #1  idle  turn 0  frame=night/a.fits"
+        with pytest.raises(NotReached, match="status 404: there is no such runner"):
+            await trio.to_thread.run_sync(answer_to, Wish(place, runner=7))
+        assert await trio.to_thread.run_sync(answer_to, Wish(place, runner=1)) == {"ended": 1}
+        with pytest.raises(NotReached, match="there is no such session"):
+            await trio.to_thread.run_sync(answer_to, Wish(place, session="a b%c"))
+        assert await trio.to_thread.run_sync(answer_to, Wish(place, session="ws1")) == {"ended": 1}
+        assert await trio.to_thread.run_sync(answer_to, Wish(place, all=True)) == {"ended": 0}
 
 
-def test_names_give_the_terminal_no_orders() -> None:
-    answer = {
-        "sessions": [{"name": "ws1", "owner": "\x1b[2J", "connected": False, "age_s": 7200.0, "runners": []}],
-        "runners": [],
-        "statistics": dict.fromkeys(
-            ("sessions", "sessions_parked", "runners", "runs", "runs_begun_total", "runs_failed_total"), 0
-        ),
-    }
-    assert _table(answer).splitlines()[0] == "ws1  \\x1b[2J  away  120 min"
+async def test_names_give_the_terminal_no_orders(tmp_path: Path) -> None:
+    with made(tmp_path, MemoryEngine()) as served:
+        _, answer = await admin(served)
+    session = {"name": "ws1", "owner": "\x1b[2J", "connected": False, "age_s": 7200.0, "runners": []}
+    assert table({**answer, "sessions": [session]})[-1] == "ws1  \\x1b[2J  away  120 min"
+    assert "\x1b" not in "".join(table({**answer, "state": "\x1b[2J", "events_down": "\x1b]0;x\x07"}))
 
 
 async def test_where_nobody_listens_is_said(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="cannot ask the daemon"):
-        await trio.to_thread.run_sync(_ask, Wish(Place(path=str(tmp_path / "none.sock"))))
+    with pytest.raises(NotReached, match="cannot ask the daemon"):
+        await trio.to_thread.run_sync(answer_to, Wish(Place(path=str(tmp_path / "none.sock"))))
+
+
+# The setting `admin`
+
+
+@pytest.mark.parametrize("target", ["/admin", "/admin/", "/admin/sessions/end"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_admin_that_is_off_is_not_there(tmp_path: Path, target: str, method: str) -> None:
+    with made(tmp_path, MemoryEngine(), admin="off") as served:
+        reply = await get(served.app, target, LOCAL, method=method)
+        assert reply.status == 404
+
+
+async def test_stat_says_in_words_that_admin_is_off(tmp_path: Path) -> None:
+    async with serving(tmp_path, MemoryEngine(), admin="off") as served:
+        with pytest.raises(NotReached, match="admin = off"):
+            await trio.to_thread.run_sync(answer_to, Wish(Place("127.0.0.1", served.port)))

@@ -7,7 +7,7 @@ import h2.events
 import pytest
 import trio
 
-from imgd.web import connection
+from imgd.web import http1
 from tests.web import peer
 from tests.web.rig import MemoryEngine, Script, Served, serving
 
@@ -88,7 +88,7 @@ async def test_http2_connection(tmp_path: Path, leave: Callable[[trio.SocketStre
 
 
 async def test_with_a_second_request_behind_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_PEEK_AGAIN_S", 0.01)
+    monkeypatch.setattr(http1, "_PEEK_AGAIN_S", 0.01)
     engine = MemoryEngine(Script(wait_before=True))
     async with serving(tmp_path, engine) as served:
         stream = await peer.connect(served.port)

@@ -171,9 +171,16 @@ class Ticked:
     at_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class LimitsChanged:
+    """The settings are others now."""
+
+    limits: "SessionLimits"
+
+
 Event = (
     Connected | Heard | Disconnected | Accepted | Stepped | Found | Encoded | RunEnded | Arrived | NotFollowed | Sent
-    | Shown | Dropped | EndOrdered | Ticked
+    | Shown | Dropped | EndOrdered | Ticked | LimitsChanged
 )  # fmt: skip
 
 

@@ -38,6 +38,10 @@ class Hearing:
         self._runs = runs
         self._totals = totals
 
+    def change_limits(self, limits: SessionLimits) -> None:
+        """Keep to others from now on."""
+        self._limits = limits
+
     def hear(self, event: Heard) -> None:
         """Do what a client asks.
 
@@ -190,7 +194,7 @@ class Hearing:
         limit = self._limits.runners_max
         if len(session.runners) + more > limit:
             self._totals.refused_runners_total += 1
-            raise Busy(f"a session holds at most {limit} runners (setting runners_max)", RETRY_AFTER_S)
+            raise Busy(f"a session holds at most {limit} runners (setting runners_max)", RETRY_AFTER_S, "sessions")
 
 
 def _no_such_runner() -> NoSuchRunner:

@@ -38,11 +38,20 @@ class Roster:
 
     def __init__(self, limits: SessionLimits) -> None:
         self._limits = limits
+        self._most = limits.sessions_max  # There may be more than the limit after it was lowered: so many.
+        self._owned_most = limits.sessions_owner_max
         self.connected: dict[SessionName, Session] = {}
         self.parked: dict[SessionName, Session] = {}  # In the order in which they were parked.
         self._owned: Counter[str] = Counter()  # Connected sessions, by owner.
         self._owned_parked: Counter[str] = Counter()
         self._by_secret: dict[bytes, Session] = {}  # By digest: how long the look-up takes tells nothing of the secret.
+
+    def change_limits(self, limits: SessionLimits) -> None:
+        """Keep to others from now on; who is there stays, and may come back."""
+        self._limits = limits
+        self._most = max(limits.sessions_max, len(self.connected), len(self.parked))
+        owned = (*self._owned.values(), *self._owned_parked.values())
+        self._owned_most = max(limits.sessions_owner_max, *owned, 0)
 
     def admit(self, session: Session) -> None:
         """Let a client in.
@@ -52,12 +61,12 @@ class Roster:
         assert session.name not in self.connected and session.name not in self.parked
         if len(self.connected) >= self._limits.sessions_max:
             text = f"there are {len(self.connected)} open sessions, which is the limit (setting sessions_max)"
-            raise Busy(text, RETRY_AFTER_S)
+            raise Busy(text, RETRY_AFTER_S, "sessions")
         if self._owned[session.owner] >= self._limits.sessions_owner_max:
             text = (
                 f"you have {self._owned[session.owner]} open sessions, which is the limit (setting sessions_owner_max)"
             )
-            raise Busy(text, RETRY_AFTER_S)
+            raise Busy(text, RETRY_AFTER_S, "sessions")
         digest = _digest(session.secret)
         assert digest not in self._by_secret, "a secret is fresh"
         self._by_secret[digest] = session
@@ -72,9 +81,9 @@ class Roster:
         self.parked[session.name] = session
         self._owned_parked[session.owner] += 1
         too_many = []
-        if self._owned_parked[session.owner] > self._limits.sessions_owner_max:
+        if self._owned_parked[session.owner] > self._owned_most:
             too_many.append(next(each for each in self.parked.values() if each.owner == session.owner))
-        elif len(self.parked) > self._limits.sessions_max:
+        elif len(self.parked) > self._most:
             too_many.append(next(iter(self.parked.values())))
         return too_many
 
@@ -112,8 +121,8 @@ class Roster:
 
     def check(self) -> None:
         """Assert the invariants, at a cost that does not grow."""
-        assert len(self.connected) <= self._limits.sessions_max
-        assert len(self.parked) <= self._limits.sessions_max
+        assert len(self.connected) <= self._most
+        assert len(self.parked) <= self._most
         assert len(self._by_secret) == len(self.connected) + len(self.parked)
 
     def check_all(self) -> None:
@@ -121,8 +130,8 @@ class Roster:
         self.check()
         assert self._owned == Counter(each.owner for each in self.connected.values())
         assert self._owned_parked == Counter(each.owner for each in self.parked.values())
-        assert all(count <= self._limits.sessions_owner_max for count in self._owned.values())
-        assert all(count <= self._limits.sessions_owner_max for count in self._owned_parked.values())
+        assert all(count <= self._owned_most for count in self._owned.values())
+        assert all(count <= self._owned_most for count in self._owned_parked.values())
         assert all(each.parked_s is None for each in self.connected.values())
         away = [each.parked_s for each in self.parked.values() if each.parked_s is not None]
         assert len(away) == len(self.parked) and away == sorted(away)

@@ -51,6 +51,10 @@ class Runs:
         self.dues: dict[RunnerId, float] = {}
         self.commands: list[Command] = []
 
+    def change_rest(self, set_rest_s: float) -> None:
+        """Let so much time be between two runs from now on."""
+        self._set_rest_s = set_rest_s
+
     def next_number(self) -> int:
         """Give the number of a new runner."""
         self._numbers += 1

@@ -18,6 +18,7 @@ from imgd.core.sessions.events import (
     Found,
     HangUp,
     Heard,
+    LimitsChanged,
     NotFollowed,
     RunEnded,
     Say,
@@ -53,6 +54,7 @@ class Sessions:
         self._runs = Runs(limits.set_rest_s, self._totals)
         self._hearing = Hearing(limits, self._roster, self._runs, self._totals)
         self._of_runs = _by_kind(self._runs)
+        self._runners_most = limits.runners_max  # Of one session; lower limits end nobody's.
         self._wake_s: float | None = None
         self._events = 0
 
@@ -88,6 +90,8 @@ class Sessions:
                     self._forget(session, at_s)
             case EndOrdered():
                 self._end(event)
+            case LimitsChanged(limits):
+                self._change_limits(limits)
             case _:
                 raise AssertionError(f"no such event: {event!r}")
 
@@ -129,8 +133,18 @@ class Sessions:
             (name, id) for id, runner in runners.items() for name in runner.parked
         }
         for session in (*connected.values(), *parked.values()):
-            assert len(session.runners) <= self._limits.runners_max
+            assert len(session.runners) <= self._runners_most
             assert all(runners[id].owner == session.owner for id in session.runners)
+
+    def _change_limits(self, limits: SessionLimits) -> None:
+        """Keep to other limits from now on. Nobody is sent away: who is there was let in, and may stay."""
+        everybody = (*self._roster.connected.values(), *self._roster.parked.values())
+        self._limits = limits
+        self._runners_most = max(limits.runners_max, *(len(session.runners) for session in everybody), 0)
+        self._roster.change_limits(limits)
+        self._hearing.change_limits(limits)
+        self._runs.change_rest(limits.set_rest_s)
+        self._wake_s = None  # Who is away may be overdue sooner than it was.
 
     # Sessions come and go
 

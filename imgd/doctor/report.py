@@ -1,0 +1,47 @@
+"""The doctor's report: a table for people, or JSON."""
+
+import json
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from imgd.doctor.finding import EXIT_CODES, Finding
+
+_MARGIN = 6
+_ARROW = "-> "
+
+
+def exit_code_of(findings: Sequence[Finding]) -> int:
+    """Tell the worst: 0 all is well, 1 warnings, 2 something is bad."""
+    return max((EXIT_CODES[each.verdict] for each in findings), default=0)
+
+
+def json_of(findings: Sequence[Finding]) -> str:
+    """Write it for programs."""
+    return json.dumps({"exit_code": exit_code_of(findings), "findings": [asdict(each) for each in findings]}, indent=2)
+
+
+def table_of(findings: Sequence[Finding], columns: int) -> str:
+    """Write it for people: what is bad stands last, where one looks first."""
+    order = ("ok", "warn", "bad")
+    lines: list[str] = []
+    for each in sorted(findings, key=lambda finding: order.index(finding.verdict)):
+        mark = each.verdict if each.verdict == "ok" else each.verdict.upper()
+        lines += _wrapped(f"{mark:<{_MARGIN}}", f"{_plain(each.name)}: {_plain(each.found)}", columns)
+        if each.change:
+            lines += _wrapped(" " * _MARGIN + _ARROW, _plain(each.change), columns)
+    counts = {verdict: sum(each.verdict == verdict for each in findings) for verdict in order}
+    lines += ["", f"{counts['ok']} ok, {counts['warn']} to look at, {counts['bad']} bad"]
+    return "\n".join(lines)
+
+
+def _wrapped(first: str, text: str, columns: int) -> list[str]:
+    wrapped = textwrap.wrap(
+        text, max(columns, 30), initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False
+    )  # fmt: skip
+    return wrapped or [first.rstrip()]
+
+
+def _plain(text: str) -> str:
+    """Keep names from giving orders to the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

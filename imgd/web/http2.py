@@ -1,0 +1,192 @@
+"""HTTP/2 by hypercorn and h2, and what they leave open: stalled streams, floods of frames, answers that break off."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import h2.errors
+import h2.events
+import h2.exceptions
+import trio
+from hypercorn.events import Closed
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import StreamClosed
+from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BufferCompleteError, H2Protocol, StreamBuffer
+from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.trio.worker_context import EventWrapper
+from hypercorn.typing import Event as IOEvent
+
+from imgd.web.calm import Calm
+from imgd.web.websockets import DEFLATE, Client, guard
+
+_COSTS: Final[dict[type[h2.events.Event], float]] = {
+    h2.events.StreamReset: 2.0,
+    h2.events.PingReceived: 2.0,
+    h2.events.RemoteSettingsChanged: 5.0,
+    h2.events.PriorityUpdated: 0.5,
+    h2.events.UnknownFrameReceived: 1.0,
+    h2.events.WindowUpdated: 0.02,  # A client says two of them for each frame of an answer.
+}
+_EMPTY_COST: Final = 1.0
+
+
+class Http2(H2Protocol):
+    """HTTP/2, where an answer that broke off, or that nobody takes, resets its stream: nobody waits for its end.
+
+    Priorities are not heeded (RFC 9113 has given them up): streams take turns.
+    """
+
+    def __init__(self, *parts: Any, client: Client) -> None:
+        super().__init__(*parts)
+        self._peer = client
+        self._calm = Calm()
+        self._websockets: set[int] = set()
+        self.stream_buffers = _Buffers(client.send_limit_s, self._stalled)
+
+    async def _handle_events(self, events: list[h2.events.Event]) -> None:
+        if (cost := sum(map(_cost_of, events))) and self._calm.is_lost(cost):
+            self.connection.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+            await self._flush()
+            await self.send(Closed())
+            return
+        await super()._handle_events(self._refuse_late(events))
+        for number in [each for each in self._websockets if (at := self.streams.get(each)) is None or at.closed]:
+            self._websockets.discard(number)
+            await self._close_stream(number)
+
+    def _refuse_late(self, events: list[h2.events.Event]) -> list[h2.events.Event]:
+        """Leave out requests that come while the server ends: their client is told that they can be made elsewhere.
+
+        GOAWAY comes when the connection is idle: with an earlier one some clients give up what is being answered.
+        """
+        if not self.context.terminated.is_set():
+            return events
+        late = [event.stream_id for event in events if isinstance(event, h2.events.RequestReceived)]
+        for stream_id in late:
+            self.connection.reset_stream(stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+        return [event for event in events if getattr(event, "stream_id", None) not in late]
+
+    async def _priority_updated(self, event: h2.events.PriorityUpdated) -> None:
+        pass
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send what a stream says."""
+        if isinstance(event, StreamClosed):
+            buffer = self.stream_buffers.get(event.stream_id)
+            if event.stream_id in self.streams and buffer is not None and not buffer.complete:
+                await self._reset(event.stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        await super().stream_send(event)
+
+    async def _reset(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
+        try:
+            self.connection.reset_stream(stream_id, code)
+        except h2.exceptions.ProtocolError:
+            return  # The client was first.
+        await self._flush()
+        await self._window_updated(stream_id)  # Wakes the sending task, which then drops the stream's buffer.
+
+    def _stalled(self, stream_id: int) -> None:
+        """End a stream whose client has taken nothing for too long."""
+        self.task_group.spawn(self._end_stalled, stream_id)
+
+    async def _end_stalled(self, stream_id: int) -> None:
+        await self._reset(stream_id, h2.errors.ErrorCodes.CANCEL)
+        await self._close_stream(stream_id)
+
+    async def _create_stream(self, request: h2.events.RequestReceived) -> None:
+        if request.headers is not None:
+            request.headers = [header for header in request.headers if header[0] != DEFLATE]
+        if not _can_be_served(request):
+            await self._reset(request.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
+            return
+        await super()._create_stream(request)
+        stream = self.streams.get(request.stream_id)
+        if isinstance(stream, WSStream):
+            self._websockets.add(request.stream_id)
+            guard(stream, self._peer, self.config.websocket_max_message_size)
+
+
+def _cost_of(event: h2.events.Event) -> float:
+    if isinstance(event, h2.events.DataReceived):
+        return 0.0 if event.data or event.stream_ended else _EMPTY_COST
+    return _COSTS.get(type(event), 0.0)
+
+
+def _can_be_served(request: h2.events.RequestReceived) -> bool:
+    """Tell whether it has a path, and is no tunnel to somewhere else (a CONNECT but for websockets, RFC 8441)."""
+    pseudo = {name: value for name, value in request.headers or () if name.startswith(b":")}
+    path = pseudo.get(b":path", b"")
+    if not path.isascii() or not (path.startswith(b"/") or path == b"*"):
+        return False
+    return pseudo.get(b":method") != b"CONNECT" or pseudo.get(b":protocol") == b"websocket"
+
+
+class _Buffers(dict[int, StreamBuffer]):
+    """The buffers of a connection's streams: ours, wherever hypercorn puts one of its own."""
+
+    def __init__(self, limit_s: float, stalled: Callable[[int], None]) -> None:
+        super().__init__()
+        self._limit_s = limit_s
+        self._stalled = stalled
+
+    def __setitem__(self, stream_id: int, buffer: StreamBuffer) -> None:
+        super().__setitem__(stream_id, _BoundedBuffer(self._limit_s, lambda: self._stalled(stream_id)))
+
+
+class _BoundedBuffer(StreamBuffer):
+    """Makes the answering wait while the client takes nothing, and ends that when it lasts too long.
+
+    Hypercorn's lets a stalled stream pile up all of it, and keeps it for as long as the connection is there.
+    """
+
+    def __init__(self, limit_s: float, stalled: Callable[[], None]) -> None:
+        super().__init__(EventWrapper)
+        self._limit_s = limit_s
+        self._stalled = stalled
+        self._taken_bytes = 0
+        self._is_broken = False
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether all has been sent; what was given up never is, or its end would make it look whole."""
+        return super().complete and not self._is_broken
+
+    async def push(self, data: bytes) -> None:
+        """Add to what is to be sent; wait while that is much."""
+        if self._complete:
+            raise BufferCompleteError()
+        self.buffer.extend(data)
+        await self._is_empty.clear()
+        while len(self.buffer) >= BUFFER_HIGH_WATER and not self._complete:
+            await self._paused.clear()
+            await self._while_it_moves(self._paused)
+
+    async def drain(self) -> None:
+        """Wait until all is sent."""
+        while not self._is_empty.is_set():
+            await self._while_it_moves(self._is_empty)
+
+    async def _while_it_moves(self, event: IOEvent) -> None:
+        """Wait for the event, or for the limit if nothing is taken until then.
+
+        Raises  BufferCompleteError when the client takes nothing any more.
+        """
+        before = self._taken_bytes
+        with trio.move_on_after(self._limit_s):
+            await event.wait()
+            return
+        if self._taken_bytes == before:
+            self._is_broken = True
+            await self.close()
+            self._stalled()
+            raise BufferCompleteError()
+
+    async def pop(self, max_length: int) -> bytes:
+        """Take what may be sent now."""
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[:max_length]
+        self._taken_bytes += len(data)
+        if len(self.buffer) < BUFFER_HIGH_WATER:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
