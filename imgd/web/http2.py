@@ -7,7 +7,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import trio
-from hypercorn.events import Closed
+from hypercorn.events import Closed, Event
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BufferCompleteError, H2Protocol, StreamBuffer
@@ -40,7 +40,13 @@ class Http2(H2Protocol):
         self._peer = client
         self._calm = Calm()
         self._websockets: set[int] = set()
-        self.stream_buffers = _Buffers(client.send_limit_s, self._stalled)
+        self.stream_buffers: _Buffers = _Buffers(client.send_limit_s, self._stalled)
+
+    async def handle(self, event: Event) -> None:
+        """Take what came; at the end nobody waits for anything to be sent any more."""
+        await super().handle(event)
+        if isinstance(event, Closed):
+            self.stream_buffers.end_all()
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         if (cost := sum(map(_cost_of, events))) and self._calm.is_lost(cost):
@@ -121,7 +127,7 @@ def _can_be_served(request: h2.events.RequestReceived) -> bool:
 
 
 class _Buffers(dict[int, StreamBuffer]):
-    """The buffers of a connection's streams: ours, wherever hypercorn puts one of its own."""
+    """The buffers of a connection's streams: ours, wherever hypercorn puts one of its own; each is told of its end."""
 
     def __init__(self, limit_s: float, stalled: Callable[[int], None]) -> None:
         super().__init__()
@@ -130,6 +136,20 @@ class _Buffers(dict[int, StreamBuffer]):
 
     def __setitem__(self, stream_id: int, buffer: StreamBuffer) -> None:
         super().__setitem__(stream_id, _BoundedBuffer(self._limit_s, lambda: self._stalled(stream_id)))
+
+    def __delitem__(self, stream_id: int) -> None:
+        _end(self[stream_id])
+        super().__delitem__(stream_id)
+
+    def end_all(self) -> None:
+        """Let nobody wait any more: the connection has ended."""
+        for buffer in self.values():
+            _end(buffer)
+
+
+def _end(buffer: StreamBuffer) -> None:
+    assert isinstance(buffer, _BoundedBuffer)
+    buffer.ended.set()
 
 
 class _BoundedBuffer(StreamBuffer):
@@ -142,6 +162,7 @@ class _BoundedBuffer(StreamBuffer):
         super().__init__(EventWrapper)
         self._limit_s = limit_s
         self._stalled = stalled
+        self.ended = trio.Event()
         self._taken_bytes = 0
         self._is_broken = False
 
@@ -161,9 +182,11 @@ class _BoundedBuffer(StreamBuffer):
             await self._while_it_moves(self._paused)
 
     async def drain(self) -> None:
-        """Wait until all is sent."""
+        """Wait until all is sent, and its end said: an ending connection would otherwise say GOAWAY in between."""
         while not self._is_empty.is_set():
             await self._while_it_moves(self._is_empty)
+        if self._complete:
+            await self.ended.wait()
 
     async def _while_it_moves(self, event: IOEvent) -> None:
         """Wait for the event, or for the limit if nothing is taken until then.

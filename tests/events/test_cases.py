@@ -12,7 +12,7 @@ FOLDERS = {
     HERE: {"E": HERE, "W": TESTS / "watching", "F": TESTS / "web", "D": TESTS / "daemon"},
     TESTS / "faults": {
         "U": TESTS / "faults", "D": TESTS / "daemon", "G": TESTS / "engine", "P": TESTS / "process",
-        "N": TESTS / "fronts", "C": TESTS / "core",
+        "N": TESTS / "fronts", "C": TESTS / "core", "S": TESTS / "soak",
     },
 }  # fmt: skip
 ROW = re.compile(r"\| (\d+) \| [^|]+ \| [^|]+ \| ([A-Z]) `([a-z0-9_]+\.py)::([a-z_0-9]+)` \|")
