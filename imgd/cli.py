@@ -9,11 +9,13 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from imgd.config import Settings, doc_of
-from imgd.errors import BadRequest, ConfigError
+from imgd.errors import BadRequest, ConfigError, NotNow
 from imgd.loading import load_settings
 from imgd.settings_table import flags_of, settings_table
 
+EXIT_NOT_REACHED = 1
 EXIT_WRONG_SETTING = 2
+EXIT_NOT_NOW = 75  # EX_TEMPFAIL: a supervisor is to try again; the settings themselves are not what is wrong.
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,7 +62,7 @@ def _serve(given: dict[str, Any]) -> int:
         return run(settings, load)
     except ConfigError as error:
         print(f"imgd: {error}", file=sys.stderr)
-        return EXIT_WRONG_SETTING
+        return EXIT_NOT_NOW if isinstance(error, NotNow) else EXIT_WRONG_SETTING
 
 
 def _page() -> int:
@@ -97,15 +99,18 @@ def _watch(given: dict[str, Any]) -> int:
 
 
 def _stat(given: dict[str, Any]) -> int:
-    from imgd.reaching import place_of  # noqa: PLC0415  # Only here, as above.
+    from imgd.reaching import NotReached, place_of, usual_place  # noqa: PLC0415  # Only here, as above.
     from imgd.stat.asking import Wish  # noqa: PLC0415
     from imgd.stat.run import run  # noqa: PLC0415
 
     try:
-        place = replace(place_of(given["url"]), cafile=given["cafile"] or "")
+        place = replace(place_of(given["url"]) if given["url"] else usual_place(), cafile=given["cafile"] or "")
     except ConfigError as error:
         print(f"imgd: {error}", file=sys.stderr)
         return EXIT_WRONG_SETTING
+    except NotReached as error:
+        print(f"imgd stat: {error}", file=sys.stderr)
+        return EXIT_NOT_REACHED
     wish = Wish(
         place, given["json"], given["end_session"], given["end_runner"], given["end_all"], once=given["once"]
     )  # fmt: skip
@@ -123,8 +128,8 @@ def _doctor(given: dict[str, Any]) -> int:
     def page() -> dict[str, bytes]:
         return {path: found.body for path, found in load_pages().items()}
 
-    config, as_json = given.pop("config") or "", given.pop("json")
-    return run(_flags(given), config, Parts(expiry, page), as_json=as_json)
+    config, as_json, shows_all = given.pop("config") or "", given.pop("json"), given.pop("all")
+    return run(_flags(given), config, Parts(expiry, page), as_json=as_json, shows_all=shows_all)
 
 
 def _flags(given: dict[str, Any]) -> dict[str, Any]:
@@ -156,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_settings(doctor)
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    doctor.add_argument("--all", action="store_true", help="show what holds on every machine, too")
     return parser
 
 
@@ -186,8 +192,8 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
 
 def _add_stat(stat: argparse.ArgumentParser) -> None:
     stat.add_argument(
-        "url", metavar="URL", nargs="?", default="http://127.0.0.1:8765/",
-        help="a daemon of this machine: http://127.0.0.1:8765/ (which it is if none is given), or unix:/path",
+        "url", metavar="URL", nargs="?",
+        help="a daemon of this machine, such as unix:/path; none: http://127.0.0.1:8765/, then unix:/run/imgd/web.sock",
     )  # fmt: skip
     stat.add_argument("--json", action="store_true", help="print the answer as JSON")
     stat.add_argument("--cafile", metavar="FILE", help="authorities to trust over https, in place of the system's")

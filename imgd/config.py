@@ -256,7 +256,8 @@ class Settings:
         read_database,
         (
             "Where events are kept: `sqlite:/path/to/file`, or `postgresql://...`, which several daemons may share; "
-            "empty: a SQLite file of its own for these roots in `$STATE_DIRECTORY`, or in `~/.local/state/imgd`"
+            "empty: a SQLite file of its own, `events.sqlite` in the `$STATE_DIRECTORY` of a service, else one for "
+            "these roots in `~/.local/state/imgd`"
         ),
         default_text="a file of its own",
     )

@@ -24,7 +24,7 @@ from imgd.ending import AT_ONCE_S, TIDY_S, Guard
 from imgd.engine.reaping import become_subreaper
 from imgd.engine.render import Engine, open_engine
 from imgd.entry import rfc3339
-from imgd.errors import ConfigError
+from imgd.errors import ConfigError, NotNow
 from imgd.events.catalogue import Catalogue
 from imgd.events.event import Draft
 from imgd.events.log import Log, open_log
@@ -62,7 +62,7 @@ def run(settings: Settings, again: Callable[[], Settings]) -> int:
 
     again  reads the settings anew, at SIGHUP.
 
-    Raises  ConfigError for what cannot be had, such as an address in use.
+    Raises  ConfigError for a wrong setting, NotNow for what cannot be had now, such as an address in use.
     """
     signal.signal(signal.SIGHUP, _not_yet)
     notifier = Notifier(os.environ)
@@ -145,6 +145,7 @@ class _Ending:
             else:
                 log.info("%s: ending", name)
                 self.start.notifier.stopping()
+                self.start.reloading.end()
                 self.guard.arm(self.start.reloading.settings.shutdown_s + LAST_WORDS_S + TIDY_S)
                 self.stopping.set()
 
@@ -248,7 +249,7 @@ async def _tell_start(events: Log) -> None:
 def _own_database(settings: Settings) -> str:
     """Name the SQLite file that is kept for these roots; make its directory.
 
-    Raises  ConfigError.
+    Raises  NotNow.
     """
     return made_own_database(settings.roots, os.environ)
 
@@ -374,12 +375,12 @@ def _open_cgi_socket(settings: Settings, given: socket.socket | None) -> Iterato
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise ConfigError(f"cgi_socket: {path}: {error.strerror}") from error
+            raise NotNow(f"cgi_socket: {path}: {error.strerror}") from error
         try:
             listener.bind(path)
             os.chmod(path, 0o666)  # Who may ask is checked by user, see cgi_users.
         except OSError as error:
-            raise ConfigError(f"cgi_socket: cannot listen at {path}: {error.strerror}") from error
+            raise NotNow(f"cgi_socket: cannot listen at {path}: {error.strerror}") from error
         listener.listen(CGI_PLACES)
         listener.setblocking(False)
         try:

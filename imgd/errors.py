@@ -127,3 +127,7 @@ class Gone(ImgdError):
 
 class ConfigError(Exception):
     """A wrong setting; one line, names the setting."""
+
+
+class NotNow(ConfigError):
+    """A setting that may be right, and names what cannot be had now: it may be there when it is tried again."""

@@ -14,6 +14,7 @@ from imgd.trust import client_context, tls_trouble
 DEFAULT_URL: Final = "http://127.0.0.1:8765/"
 LIMIT_S: Final = 10.0
 ANSWER_BYTES: Final = 64 * 1024 * 1024
+_CANNOT: Final = "cannot ask the daemon: "
 
 
 class NotReached(Exception):
@@ -62,6 +63,25 @@ def url_of(place: Place) -> str:
     return f"{'https' if place.secure else 'http'}://{host}:{place.port}{place.below}/"
 
 
+USUAL_PLACES: Final = (place_of(DEFAULT_URL), place_of("unix:/run/imgd/web.sock"))
+"""Where a daemon is if nobody says otherwise: started by hand, and by its unit (systemd/imgd.socket)."""
+
+
+def usual_place() -> Place:
+    """Find the first usual place at which a daemon answers.
+
+    Raises  NotReached, with what is the matter at each.
+    """
+    troubles = []
+    for place in USUAL_PLACES:
+        try:
+            ask(place, "/readyz")
+            return place
+        except NotReached as error:
+            troubles.append(f"{url_of(place)}: {str(error).removeprefix(_CANNOT)}")
+    raise NotReached(f"no daemon is reached at the usual places: {'; '.join(troubles)}")
+
+
 def ask(place: Place, target: str, method: str = "GET", *, limit_s: float = LIMIT_S) -> tuple[int, dict[str, Any]]:
     """Ask one question; return the status and the answer, which is a JSON object.
 
@@ -76,9 +96,11 @@ def ask(place: Place, target: str, method: str = "GET", *, limit_s: float = LIMI
         response = connection.getresponse()
         answer = json.loads(response.read(ANSWER_BYTES))
     except ssl.SSLError as error:
-        raise NotReached(f"cannot ask the daemon: {tls_trouble(error)}") from error
+        raise NotReached(f"{_CANNOT}{tls_trouble(error)}") from error
+    except PermissionError as error:
+        raise NotReached(f"{_CANNOT}{error.strerror} (root may, and who is in the socket's group)") from error
     except (OSError, http.client.HTTPException) as error:
-        raise NotReached(f"cannot ask the daemon: {error or type(error).__name__}") from error
+        raise NotReached(f"{_CANNOT}{error or type(error).__name__}") from error
     except ValueError as error:
         raise NotReached(f"status {response.status}, and no answer that a daemon of ours gives") from error
     finally:

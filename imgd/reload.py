@@ -25,7 +25,7 @@ from imgd.watching.watches import Watches
 from imgd.web.app import WebApp
 from imgd.web.cgi import CgiDesk, user_ids
 from imgd.web.serve import HttpServer
-from imgd.web.tls import Certificate
+from imgd.web.tls import Certificate, Loaded, load
 
 log = logging.getLogger("imgd")
 
@@ -70,6 +70,7 @@ class Reloading:
         self._notifier = notifier
         self._asked = trio.Event()
         self._counts = ReloadStatistics()
+        self._whole = trio.CancelScope()
 
     def statistics(self) -> ReloadStatistics:
         """Count."""
@@ -79,18 +80,27 @@ class Reloading:
         """Have the settings read again soon."""
         self._asked.set()
 
+    def end(self) -> None:
+        """Read nothing more, as the daemon is ending; what is being read is not taken up."""
+        self._whole.cancel()
+
     async def run(self, parts: Parts) -> None:
-        """Read them whenever that is asked for, until cancelled."""
+        """Read them whenever that is asked for, until `end`; what is to be told then is told, until cancelled."""
         async with trio.open_nursery() as telling:
-            while True:
-                await self._asked.wait()
-                self._asked = trio.Event()
-                self._notifier.reloading()
-                self._counts.reloads_total += 1
-                self.wrong = await self._reload(parts, telling)
-                if self.wrong:
-                    self._counts.reloads_failed_total += 1
-                    log.error("the settings are kept as they were: %s", self.wrong)
+            with self._whole:
+                await self._serve(parts, telling)
+
+    async def _serve(self, parts: Parts, telling: trio.Nursery) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked = trio.Event()
+            self._notifier.reloading()
+            self._counts.reloads_total += 1
+            self.wrong = await self._reload(parts, telling)
+            if self.wrong:
+                self._counts.reloads_failed_total += 1
+                log.error("the settings are kept as they were: %s", self.wrong)
+            if not self._whole.cancel_called:
                 self._notifier.ready()
 
     async def _reload(self, parts: Parts, telling: trio.Nursery) -> str:
@@ -98,11 +108,10 @@ class Reloading:
         try:
             with trio.fail_after(READ_LIMIT_S):
                 given = await trio.to_thread.run_sync(self._again, abandon_on_cancel=True)
+                loaded = await self._load(given, parts)
             live, lasting = changes(self.settings, given)
             new = replace(self.settings, **{name: getattr(given, name) for name in live})
             users = user_ids(new.cgi_users)
-            if parts.certificate is not None:
-                parts.certificate.reload(new.certfile, new.keyfile)
             came = [root for root in new.roots if root not in self.settings.roots]
             went = [root for root in self.settings.roots if root not in new.roots]
             await parts.roots.look_at(came)
@@ -116,6 +125,8 @@ class Reloading:
         words = told(self.settings, new, live)
         self.settings = new
         take_up(new, parts)
+        if parts.certificate is not None and loaded is not None:
+            words = ", ".join(filter(None, (words, parts.certificate.take(loaded))))
         parts.desk.users = users
         now_ns = time.time_ns()
         drafts = [root_draft(root.name, "root.vanished", now_ns) for root in went]
@@ -124,6 +135,16 @@ class Reloading:
             telling.start_soon(insist, partial(parts.events.publish, drafts))
         log.info("settings read again: %s%s", words or "nothing to take up", _restart(lasting))
         return ""
+
+    async def _load(self, given: Settings, parts: Parts) -> Loaded | None:
+        """Read the certificate that is to be shown, if one is shown now.
+
+        Raises  ConfigError.
+        """
+        if parts.certificate is None:
+            return None
+        source = given if given.certfile else self.settings  # To speak no https any more needs a restart.
+        return await trio.to_thread.run_sync(load, source.certfile, source.keyfile, abandon_on_cancel=True)
 
 
 def take_up(settings: Settings, parts: Parts) -> None:

@@ -29,7 +29,7 @@ from imgd.access.lookup import (
 )
 from imgd.config import Settings
 from imgd.entry import Entry, ref_of
-from imgd.errors import Busy, ConfigError, ImgdError
+from imgd.errors import Busy, ConfigError, ImgdError, NotNow
 from imgd.model import OpenSource
 from imgd.setting_kinds import Root
 from imgd.threads import in_thread
@@ -125,7 +125,7 @@ class Roots:
     def __init__(self, settings: Settings) -> None:
         """Look at the roots.
 
-        Raises  ConfigError if none can be opened, or on a kernel without openat2 (Linux 5.6).
+        Raises  NotNow if none can be opened, ConfigError on a kernel without openat2 (Linux 5.6).
         """
         self._settings = settings
         self._roots: dict[str, _KnownRoot] = {}
@@ -142,11 +142,12 @@ class Roots:
             except _RootAway as error:
                 missing.append(f"roots: cannot open {root.directory}: {_strerror(error)}")
             except OSError as error:
-                raise ConfigError(f"roots: cannot open {root.directory}: {error.strerror}") from error
+                kind = ConfigError if error.errno == errno.ENOSYS else NotNow
+                raise kind(f"roots: cannot open {root.directory}: {error.strerror}") from error
             known.news = False
             self._roots[root.name] = known
         if missing and len(missing) == len(settings.roots):
-            raise ConfigError(missing[0])
+            raise NotNow(missing[0])
         for words in missing:
             log.warning("%s; it is served when it is there", words)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from imgd.doctor.finding import Finding, bad, ok, size_words
+from imgd.doctor.finding import Finding, always, bad, ok, size_words
 
 _PARENT: Final = re.compile(r"--parent=(\d+)")
 _SEGMENT: Final = re.compile(r"/memfd:imgd-\d+")
@@ -38,10 +38,10 @@ class Left:
 def check_leftovers(processes: Path = Path("/proc")) -> list[Finding]:
     """Look for processes whose daemon is gone, and say what cannot be left."""
     found = list(look_for_left(processes))
-    semaphores = ok("semaphores", "none are used: a killed daemon leaves none that the next one would wait for")
-    segments = ok("shared memory", "has no names: what a killed daemon held is gone with its last process")
+    semaphores = always("semaphores", "none are used: a killed daemon leaves none that the next one would wait for")
+    segments = always("shared memory", "has no names: what a killed daemon held is gone with its last process")
     if not found:
-        return [ok("processes left over", "none"), semaphores, segments, *(ok(*each) for each in CANNOT_HAPPEN)]
+        return [ok("processes left over", "none"), semaphores, segments, *(always(*each) for each in CANNOT_HAPPEN)]
     total = sum(each.segment_bytes for each in found)
     what = ", ".join(f"{each.what} {each.pid}" for each in found[:8])
     left = bad(
@@ -49,7 +49,7 @@ def check_leftovers(processes: Path = Path("/proc")) -> list[Finding]:
         f"of a daemon that is gone: {what}; {size_words(total)} of shared buffers",
         "kill -9 " + " ".join(str(each.pid) for each in found),
     )
-    return [left, semaphores, *(ok(*each) for each in CANNOT_HAPPEN)]
+    return [left, semaphores, *(always(*each) for each in CANNOT_HAPPEN)]
 
 
 def look_for_left(processes: Path) -> Iterator[Left]:

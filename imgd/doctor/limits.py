@@ -3,7 +3,7 @@
 from typing import Final
 
 from imgd.config import Settings
-from imgd.doctor.finding import Finding, bad, ok, size_words, warn
+from imgd.doctor.finding import Finding, always, bad, ok, size_words, warn
 from imgd.doctor.machine import UNLIMITED, Machine
 
 MIB: Final = 1024**2
@@ -22,7 +22,7 @@ def check_limits(machine: Machine, settings: Settings) -> list[Finding]:
     """Judge limits of descriptors, processes and sizes."""
     return [
         _descriptors(machine, settings), _processes(machine, settings), _sizes(machine, settings),
-        ok("locked memory", f"RLIMIT_MEMLOCK {_words(machine.memlock_bytes)}: nothing is locked, any limit will do"),
+        always("locked memory", "nothing is locked: any limit (RLIMIT_MEMLOCK) will do"),
     ]  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def check_memory(machine: Machine, settings: Settings) -> list[Finding]:
     return [
         _memory(machine, settings), _group(machine, settings), _overcommit(machine, settings),
         _huge(machine), _swap(machine, settings),
-        ok("/dev/shm", "not used: shared buffers are memfds, whose size no mount bounds; they count as memory"),
+        always("/dev/shm", "not used: shared buffers are memfds, whose size no mount bounds; they count as memory"),
     ]  # fmt: skip
 
 
@@ -62,8 +62,9 @@ def _descriptors(machine: Machine, settings: Settings) -> Finding:
     connections, most = settings.connections_max, machine.nofile
     for_connections = max(8, (most - DESCRIPTORS_ELSE) // DESCRIPTORS_A_CONNECTION)
     wanted = DESCRIPTORS_ELSE + DESCRIPTORS_A_CONNECTION * connections + 2 * SEGMENTS_WANTED
-    found = f"at most {_words(most, '')} (RLIMIT_NOFILE, hard)"
-    change = f"LimitNOFILE={wanted} in the unit, or `ulimit -Hn {wanted}` before the start"
+    found = f"at most {_words(most, '')} ({machine.limits_of or 'RLIMIT_NOFILE, hard'})"
+    change = f"LimitNOFILE={wanted} in the unit"
+    change += f" (systemctl edit {machine.limits_of})" if machine.limits_of else f", or `ulimit -Hn {wanted}` before"
     if for_connections < 32:
         return bad("descriptors", f"{found}: enough for {for_connections} connections", change)
     if for_connections < connections:

@@ -24,6 +24,7 @@ class Machine:
     cpu_quota   processors' worth of time that the control group may have.
     huge        transparent_hugepage/shmem_enabled, the chosen word.
     touch_ms    first touch of 1 MiB of fresh shared memory.
+    limits_of   the unit that they are of; "": of the shell.
     """
 
     nofile: int
@@ -31,7 +32,6 @@ class Machine:
     nproc: int
     fsize_bytes: int
     as_bytes: int
-    memlock_bytes: int
     memory_bytes: int
     available_bytes: int
     swap_bytes: int
@@ -47,6 +47,7 @@ class Machine:
     huge: str
     touch_ms: float
     uid: int
+    limits_of: str = ""
 
 
 def look_at_machine() -> Machine:
@@ -60,7 +61,7 @@ def look_at_machine() -> Machine:
     return Machine(
         nofile=nofile, nofile_soft=nofile_soft, nproc=_limit(resource.RLIMIT_NPROC)[0],
         fsize_bytes=_limit(resource.RLIMIT_FSIZE)[0], as_bytes=_limit(resource.RLIMIT_AS)[0],
-        memlock_bytes=_limit(resource.RLIMIT_MEMLOCK)[0], memory_bytes=total,
+        memory_bytes=total,
         available_bytes=memory.get("MemAvailable", total), swap_bytes=swap, swap_used_bytes=swap - swap_free,
         overcommit=_number("/proc/sys/vm/overcommit_memory", 0), commit_left_bytes=left,
         cgroup_memory_bytes=limit, cgroup_memory_used_bytes=used, cgroup_pids=_group_pids(), cpu_quota=_cpu_quota(),

@@ -23,13 +23,18 @@ Expiry = Callable[[str, str], float]
 """Load a certificate and its key; tell when it expires. Raises ConfigError."""
 
 
-def check_network(settings: Settings, expiry: Expiry) -> list[Finding]:
-    """Look at all places, and at the certificate."""
+def check_network(settings: Settings, expiry: Expiry, *, is_given: bool = False) -> list[Finding]:
+    """Look at all places, and at the certificate.
+
+    is_given  True if systemd gives the sockets, so that the daemon makes none.
+    """
     is_secure = bool(settings.certfile)
-    findings = [finding for bind in settings.bind for finding in check_bind(bind, certfile=settings.certfile)]
-    for bind in settings.redirect_bind:
-        findings += check_bind(bind, redirects=True)
-    if settings.cgi_socket:
+    findings = []
+    if not is_given:
+        findings += [finding for bind in settings.bind for finding in check_bind(bind, certfile=settings.certfile)]
+        for bind in settings.redirect_bind:
+            findings += check_bind(bind, redirects=True)
+    if settings.cgi_socket and not is_given:
         findings.append(_socket_place("cgi_socket", settings.cgi_socket))
     return findings + (check_certificate(settings, expiry) if is_secure else [])
 
@@ -39,7 +44,7 @@ def check_bind(text: str, *, certfile: str = "", redirects: bool = False) -> lis
     name = f"bind {text}"
     match parse_bind(text):
         case UnixBind(path):
-            answered = _daemon_at(Place(path=path)) if _is_socket(path) else None
+            answered = daemon_at(Place(path=path)) if _is_socket(path) else None
             return [_told(name, answered)] if answered else [_socket_place(name, path)]
         case TcpBind(host, port):
             findings = [_tcp(name, host, port, certfile)]
@@ -92,12 +97,12 @@ def _not_bound(name: str, place: tuple[str, int], error: OSError, certfile: str)
     match error.errno:
         case errno.EADDRINUSE:
             at = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-            if answered := _daemon_at(Place(at, port, secure=bool(certfile), cafile=certfile)):
+            if answered := daemon_at(Place(at, port, secure=bool(certfile), cafile=certfile)):
                 return _told(name, answered)
             who = _listener(port) or "a program of another user (`ss -ltnp` as root tells)"
             return bad(name, f"is taken by {who}", f'end that one, or bind = "{host}:{port + 1}"')
         case errno.EACCES:
-            change = "AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, socket activation, or a port from 1024"
+            change = f"ListenStream={port} in imgd.socket (systemd listens in its place), or a port from 1024"
             return bad(name, f"user {os.geteuid()} may not listen at port {port}", change)
         case errno.EADDRNOTAVAIL:
             change = "ip -brief address; if it comes later: sysctl -w net.ipv4.ip_nonlocal_bind=1"
@@ -105,8 +110,8 @@ def _not_bound(name: str, place: tuple[str, int], error: OSError, certfile: str)
     return bad(name, str(error.strerror), "look at the address")
 
 
-def _daemon_at(place: Place) -> str:
-    """Tell how the daemon there does; "" if none of ours answers."""
+def daemon_at(place: Place) -> str:
+    """Tell how the daemon there does: "ok", or what is the matter; "" if none of ours answers."""
     try:
         status, answer = ask(place, "/readyz", limit_s=LIMIT_S)
     except NotReached as error:
@@ -128,12 +133,13 @@ def _told(name: str, answered: str) -> Finding:
 def _socket_place(name: str, path: str) -> Finding:
     folder = Path(path).parent
     if not folder.is_dir():
-        return bad(name, f"{folder} is not there", "RuntimeDirectory=imgd in the unit, or install -d " + str(folder))
+        change = f"imgd.socket makes it (docs/systemd.md); without systemd: install -d -o USER {folder}"
+        return bad(name, f"{folder} is not there", change)
     if not os.access(folder, os.W_OK | os.X_OK):
         return bad(name, f"user {os.geteuid()} may not write into {folder}", f"chown USER {folder}")
     if os.path.lexists(path) and not _is_socket(path):
         return bad(name, f"{path} is there and no socket", f"rm {path}, if nobody needs it")
-    if _is_socket(path) and _is_heard(path):
+    if _is_socket(path) and is_heard(path):
         return bad(name, f"{path} is taken by a program that is none of ours", "ss -lxp tells who; name another path")
     left = "; a socket that an earlier daemon left there is removed" if _is_socket(path) else ""
     return ok(name, f"can be made{left}")
@@ -146,7 +152,8 @@ def _is_socket(path: str) -> bool:
         return False
 
 
-def _is_heard(path: str) -> bool:
+def is_heard(path: str) -> bool:
+    """Tell whether anybody takes connections there, of either kind."""
     for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
         with socket.socket(socket.AF_UNIX, kind) as probe:
             try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from imgd.doctor.finding import Finding, bad, ok, warn
+from imgd.doctor.unit import Unit
 
 _REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])? ?>= ?([0-9.]+)")
 _PINNED: Final = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!]+)")
@@ -18,14 +19,17 @@ Page = Callable[[], dict[str, bytes]]
 """Read the built page's files by path. Raises RuntimeError if it was never built."""
 
 
-def check_program(page: Page) -> list[Finding]:
-    """Look at all of it."""
+def check_program(page: Page, unit: Unit | None = None) -> list[Finding]:
+    """Look at all of it.
+
+    unit  by which it is started, if there is one.
+    """
     return [
-        _user(),
+        _user(unit),
         _python(),
         *check_packages(_installed, _requirements(), _pins()),
         check_page(page),
-        check_kernels(),
+        check_kernels(unit),
     ]
 
 
@@ -69,19 +73,21 @@ def check_page(page: Page) -> Finding:
     return ok("page", f"{len(files)} files; it asks no other server for anything, so it works offline")
 
 
-def check_kernels() -> Finding:
+def check_kernels(unit: Unit | None = None) -> Finding:
     """See whether kernels are compiled, or can be, and be kept."""
     spec = importlib.util.find_spec("cgi_worker")
     if spec is None or not spec.submodule_search_locations:
         return bad("kernels", "cgi_worker is not installed", f"{sys.executable} -m pip install --force-reinstall imgd")
     folder = Path(spec.submodule_search_locations[0]) / "kernels"
-    return judge_kernels(folder, os.environ.get("NUMBA_CACHE_DIR", ""))
+    given = (unit.environment if unit else os.environ).get("NUMBA_CACHE_DIR", "")
+    return judge_kernels(folder, given, is_made=bool(unit and given and unit.makes(Path(given))))
 
 
-def judge_kernels(folder: Path, given: str) -> Finding:
+def judge_kernels(folder: Path, given: str, *, is_made: bool = False) -> Finding:
     """Judge where compiled kernels are kept.
 
     folder  of their sources. given  where NUMBA_CACHE_DIR has them kept; "" if it is not set.
+    is_made  True if systemd makes that for the daemon.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "numba"
     places = [Path(given)] if given else [folder / "__pycache__", home]
@@ -91,7 +97,7 @@ def judge_kernels(folder: Path, given: str) -> Finding:
         return ok("kernels", f"{count} compiled, in {place}")
     change = "NUMBA_CACHE_DIR=/var/cache/imgd, writable for the daemon (CacheDirectory=imgd in the unit)"
     for each in places:
-        if _may_make(each):
+        if is_made or _may_make(each):
             found = f"none compiled yet; they will be kept in {each}: the first start takes minutes, and says so"
             return warn("kernels", found, "start the daemon once and wait for /readyz before anybody comes")
     return bad("kernels", "none compiled, and nowhere to keep them: each start takes minutes", change)
@@ -102,12 +108,12 @@ def _may_make(place: Path) -> bool:
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
-def _user() -> Finding:
-    if os.geteuid() == 0:
+def _user(unit: Unit | None) -> Finding:
+    user = unit.user if unit and unit.user else "USER"
+    if os.geteuid() == 0 and user != "root":
         found = "root: what this says of permissions is not what the daemon's own user would meet"
-        return warn(
-            "user", found, "sudo -u USER imgd doctor ... with the user that the daemon runs as; it needs no root"
-        )
+        program = unit.program if unit else "imgd"
+        return warn("user", found, f"sudo -u {user} {program} doctor ..., with the user that the daemon runs as")
     return ok("user", f"{os.geteuid()}, groups {', '.join(map(str, sorted(os.getgroups())))}")
 
 

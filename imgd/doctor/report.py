@@ -21,17 +21,25 @@ def json_of(findings: Sequence[Finding]) -> str:
     return json.dumps({"exit_code": exit_code_of(findings), "findings": [asdict(each) for each in findings]}, indent=2)
 
 
-def table_of(findings: Sequence[Finding], columns: int) -> str:
-    """Write it for people: what is bad stands last, where one looks first."""
+def table_of(findings: Sequence[Finding], columns: int, *, shows_all: bool = False) -> str:
+    """Write it for people: what is bad stands last, where one looks first.
+
+    shows_all  show what holds always, too; it stands first, and is never counted.
+    """
     order = ("ok", "warn", "bad")
     lines: list[str] = []
-    for each in sorted(findings, key=lambda finding: order.index(finding.verdict)):
-        mark = each.verdict if each.verdict == "ok" else each.verdict.upper()
+    looked_at = [each for each in findings if each.looked_at]
+    others = [each for each in findings if not each.looked_at]
+    ordered = sorted(looked_at, key=lambda finding: order.index(finding.verdict))
+    for each in [*others, *ordered] if shows_all else ordered:
+        mark = each.verdict.upper() if each.verdict != "ok" else "ok" if each.looked_at else "-"
         lines += _wrapped(f"{mark:<{_MARGIN}}", f"{_plain(each.name)}: {_plain(each.found)}", columns)
         if each.change:
             lines += _wrapped(" " * _MARGIN + _ARROW, _plain(each.change), columns)
-    counts = {verdict: sum(each.verdict == verdict for each in findings) for verdict in order}
+    counts = {verdict: sum(each.verdict == verdict for each in looked_at) for verdict in order}
     lines += ["", f"{counts['ok']} ok, {counts['warn']} to look at, {counts['bad']} bad"]
+    if others and not shows_all:
+        lines[-1] += f"  (--all: {len(others)} more that hold on every machine)"
     return "\n".join(lines)
 
 

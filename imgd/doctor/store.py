@@ -9,6 +9,7 @@ from imgd.config import Settings
 from imgd.doctor.bounded import TookTooLong, within
 from imgd.doctor.finding import Finding, bad, ok, size_words, warn
 from imgd.doctor.rooms import NETWORK, kind_of
+from imgd.doctor.unit import Unit
 from imgd.events.own_database import own_database
 from imgd.events.schema import MIGRATIONS
 from imgd.events.sqlite import APPLICATION_ID
@@ -20,23 +21,29 @@ ROOM_WARN_BYTES: Final = 1024 * MIB
 EVENT_BYTES: Final = 900  # Measured, see docs/sizing.md: an event with its frame in the index.
 
 
-def check_store(settings: Settings) -> list[Finding]:
-    """Look at the database that these settings name."""
+def check_store(settings: Settings, unit: Unit | None = None) -> list[Finding]:
+    """Look at the database that these settings name.
+
+    unit  by which the daemon is started, if there is one.
+    """
     name = settings.database
+    environ = unit.environment if unit else os.environ
     try:
         if name.startswith("postgres"):
             return within(LIMIT_S, lambda: _check_postgres(name))
-        path = Path(name.removeprefix("sqlite:")) if name else own_database(settings.roots, os.environ)
-        return within(LIMIT_S, lambda: check_sqlite(path, settings))
+        path = Path(name.removeprefix("sqlite:")) if name else own_database(settings.roots, environ)
+        return within(LIMIT_S, lambda: check_sqlite(path, settings, unit))
     except TookTooLong:
         return [bad("database", "does not answer", "look at its file system or server; pictures go on without events")]
 
 
-def check_sqlite(path: Path, settings: Settings) -> list[Finding]:
+def check_sqlite(path: Path, settings: Settings, unit: Unit | None = None) -> list[Finding]:
     """Judge a database file, or the place where it will be made."""
     folder = path.parent
     if not folder.is_dir():
         above = next(each for each in folder.parents if each.exists())
+        if unit and unit.makes(folder):
+            return [ok("database", f"{path}: systemd makes its folder at the start"), *_room_left(above, settings)]
         if path == own_database(settings.roots, os.environ) and os.access(above, os.W_OK | os.X_OK):
             return [ok("database", f"{path} will be made at the first start"), *_room_left(above, settings)]
         change = f"install -d -m 700 -o USER {folder}, or StateDirectory=imgd in the unit"

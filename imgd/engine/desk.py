@@ -22,7 +22,6 @@ log = logging.getLogger("imgd.worker")
 DETACH_LIMIT_S: Final = 1.0  # Unmapping takes no time; who has done its steps and still holds on after this is killed.
 DISMISS_LIMIT_S: Final = 5.0  # A dismissed worker that has not exited by then is killed.
 STUCK_LIMIT_S: Final = 3.0  # A killed process is gone in milliseconds, or hangs in the kernel.
-LACKING_RETRY_S: Final = 2.0
 LOST: Final = Refused("the worker was lost before it had begun", 1.0, "lost")
 SILENT_LIMIT_S: Final = 1.0  # So is one that has closed its socket: nothing more can come of it.
 
@@ -105,7 +104,7 @@ class Desk:
             except NoWorker as error:
                 self._warn("was not started: %s", error)
                 if error.lacking:
-                    return Refused(str(error), LACKING_RETRY_S, error.lacking)
+                    return Refused(str(error), error.retry_s, error.lacking)
                 return Stopped()  # Nobody's fault: who waits for it tries again.
             outcome: Outcome = Stopped()
             try:

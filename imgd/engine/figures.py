@@ -50,6 +50,7 @@ class EngineStatistics:
     recycled_total: int
     workers_forked_total: int
     template_starts_total: int
+    template_losses_total: int
     wait_seconds: Distribution
 
 

@@ -19,14 +19,16 @@ BACKOFF_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0, 15.0, 30.0)  # Before each new star
 WAITED_MAX_S: Final = 1.0  # Nobody is kept waiting through a longer pause, nor for what comes of it.
 NOTICE_LIMIT_S: Final = 0.1  # A worker's end may be seen so much before its template's.
 LINGER_S: Final = 0.5  # Workers may be seen to die so long after their template.
+TEMPLATE_RETRY_S: Final = 5.0  # For a template that starts.
 STEADY_S: Final = 10.0  # A template that was ready for so long ends the row.
 
 
 @dataclass(frozen=True, slots=True)
 class ForgeStatistics:
-    """How often the template was started, and how many workers were forked in all."""
+    """How often the template was started, and was lost or did not start, and how many workers were forked in all."""
 
     template_starts_total: int
+    template_losses_total: int
     workers_forked_total: int
     workers_alive: int
     template_pid: int
@@ -46,13 +48,19 @@ class Forge:
         self._trouble = ""  # Why it had to be started again, until workers can be forked.
         self._lost_at_s = -math.inf
         self._lost = trio.Event()
-        self._starts = 0
+        self._starts = self._losses = 0
+        self._starts_at_s = -math.inf  # The next one, while there is a pause before it.
         self._forked = 0
 
     @property
     def state(self) -> str:
         """Empty when workers can be forked, else why not, in plain words."""
         return self._state
+
+    @property
+    def retry_s(self) -> float:
+        """When to ask again, if workers cannot be forked now: not before the template is started again."""
+        return max(TEMPLATE_RETRY_S, self._starts_at_s - trio.current_time())
 
     async def lost_since(self, at_s: float) -> bool:
         """Tell whether a template was lost after this moment, or so shortly before that its workers still seemed alive.
@@ -69,8 +77,9 @@ class Forge:
         template = self._template
         now = template.statistics() if template is not None else None
         return ForgeStatistics(
-            self._starts, self._forked, now.alive if now is not None else 0, now.pid if now is not None else 0
-        )
+            self._starts, self._losses, self._forked,
+            now.alive if now is not None else 0, now.pid if now is not None else 0,
+        )  # fmt: skip
 
     async def fork(self, worker: WorkerId, owner: str) -> WorkerLink:
         """Fork a worker for an owner, as soon as there is a template.
@@ -81,7 +90,7 @@ class Forge:
         """
         while self._template is None:
             if self._pause_s() > WAITED_MAX_S:
-                raise NoWorker(self._state, "template")
+                raise NoWorker(self._state, "template", self.retry_s)
             await self._news.wait()
         template = self._template
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FORK_LIMIT_S):
@@ -113,10 +122,12 @@ class Forge:
                 trouble = f"could not be started: {error}"
             if self._renewed:
                 trouble = "is renewed, since there is something new to be read"
+            self._losses += not self._renewed
             steady = self._renewed or trio.current_time() - self._ready_s > STEADY_S
             self._row = 0 if steady else self._row + 1
             times = f", {self._row} times in a row" if self._row > 1 else ""
             pause_s = self._pause_s()
+            self._starts_at_s = trio.current_time() + pause_s
             again = f"it is started again in {pause_s:g} s" if pause_s else "it is being started again"
             self._trouble = f"the worker template {trouble} (start {self._starts}{times})"
             self._state = f"{self._trouble}; {again}"

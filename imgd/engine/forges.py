@@ -45,12 +45,17 @@ class Forges:
         self._lives = [self._current]
         self._asked = trio.Event()
         self._replaced_at_s = -1.0
-        self._starts_before = self._forked_before = 0  # Of those that have ended.
+        self._starts_before = self._losses_before = self._forked_before = 0  # Of those that have ended.
 
     @property
     def state(self) -> str:
         """Empty when workers can be forked, else why not, in plain words."""
         return self._current.forge.state
+
+    @property
+    def retry_s(self) -> float:
+        """When to ask again, if workers cannot be forked now."""
+        return self._current.forge.retry_s
 
     async def lost_since(self, at_s: float) -> bool:
         """Tell whether workers come from another template since this moment."""
@@ -61,6 +66,7 @@ class Forges:
         each = [life.forge.statistics() for life in self._lives]
         return ForgeStatistics(
             self._starts_before + sum(one.template_starts_total for one in each),
+            self._losses_before + sum(one.template_losses_total for one in each),
             self._forked_before + sum(one.workers_forked_total for one in each),
             sum(one.workers_alive for one in each),
             self._current.forge.statistics().template_pid,
@@ -127,6 +133,7 @@ class Forges:
                 waiting.cancel()
             last = life.forge.statistics()
             self._starts_before += last.template_starts_total
+            self._losses_before += last.template_losses_total
             self._forked_before += last.workers_forked_total
             self._lives.remove(life)
 

@@ -14,6 +14,7 @@ from imgd.engine import seqpacket
 from imgd.engine.overheard import Overheard
 from imgd.engine.reaping import End, reap_now
 
+RETRY_S: Final = 2.0  # For what is short, and may come free at any moment.
 STATUS_LIMIT_S: Final = 1.0  # How long the template may take to tell the status of a worker that has exited.
 
 
@@ -21,11 +22,15 @@ class NoWorker(Exception):
     """The template is gone or could not fork; nothing of the worker is left.
 
     lacking  what there is none of at present, so that to ask again at once is for nothing; "" if it is not that.
+    retry_s  when to ask again then.
     """
 
-    def __init__(self, text: str, lacking: Literal["", "descriptors", "processes", "template"] = "") -> None:
+    def __init__(
+        self, text: str, lacking: Literal["", "descriptors", "processes", "template"] = "", retry_s: float = RETRY_S
+    ) -> None:
         super().__init__(text)
         self.lacking = lacking
+        self.retry_s = retry_s
 
 
 class Forking:

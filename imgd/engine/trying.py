@@ -11,7 +11,6 @@ from imgd.engine.forges import Forges
 from imgd.errors import BadFrame, BrokeOff, Busy, Gone, NotYours, PlanTooBig, Rewritten, WorkerLost, WorkerTimedOut
 from imgd.model import Crashed, Failed, Outcome, Refused, Replied, Stopped, Superseded, TimedOut
 
-TEMPLATE_RETRY_S: Final = 5.0
 TRIES_MAX: Final = 4  # A frame that changes under the worker, or a lost template, is tried again; then it is told.
 
 
@@ -49,7 +48,7 @@ async def judge(outcome: Outcome, client: Client, forge: Forges, *, last: bool, 
         case Crashed() | Failed(code="forbidden") if not last and await forge.lost_since(since_s):
             return False  # Workers of a template that is gone may read less than new ones: a root may have come since.
         case Crashed() | TimedOut() | Stopped() if forge.state:
-            raise Busy(forge.state, TEMPLATE_RETRY_S, "template")
+            raise Busy(forge.state, forge.retry_s, "template")
     raise_outcome(outcome)
     return False
 

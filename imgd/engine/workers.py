@@ -246,9 +246,13 @@ class Template:
         with trio.move_on_after(END_LIMIT_S):
             await trio.lowlevel.wait_readable(self._pidfd)
             self._process.wait()
-            for worker in list(self._ends):
-                await self._ends[worker].reap()
-                del self._ends[worker]
+            async with trio.open_nursery() as reaping:  # One that the kernel holds keeps no other waiting.
+                for worker in self._ends:
+                    reaping.start_soon(self._reap, worker)
+
+    async def _reap(self, worker: int) -> None:
+        await self._ends[worker].reap()
+        del self._ends[worker]
 
 
 @asynccontextmanager

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from imgd.errors import ConfigError
+from imgd.errors import ConfigError, NotNow
 from imgd.events.durable import keeping
 from imgd.events.sessions import Database
 from imgd.events.sqlite import SqliteDatabase
-from imgd.events.store import Store, StoreDown
+from imgd.events.store import Store, StoreDown, WrongStore
 
 
 @asynccontextmanager
@@ -17,8 +17,8 @@ async def open_store(where: str) -> AsyncIterator[Store]:
 
     where  `sqlite:/absolute/path`, or a `postgresql://` address as libpq knows them.
 
-    Raises  ConfigError if it cannot be had now: the name is none, a directory is missing, no server answers, a newer
-            imgd has written it.
+    Raises  NotNow if it cannot be had now: a directory is missing, the disk is full, no server answers. ConfigError if
+            it never will: the name is none, another program or a newer imgd has written it.
     """
     database = _database_of(where)
     answered = False
@@ -29,7 +29,7 @@ async def open_store(where: str) -> AsyncIterator[Store]:
     except StoreDown as error:
         if answered:
             raise
-        raise ConfigError(f"database: {error}") from error
+        raise (ConfigError if isinstance(error, WrongStore) else NotNow)(f"database: {error}") from error
 
 
 def _database_of(where: str) -> Database:

@@ -24,7 +24,7 @@ from imgd.events.headers import Looked
 from imgd.events.orders import EnterRoot, Fill, Keep, Key, Row
 from imgd.events.postgres_errors import told, words_of
 from imgd.events.sessions import Collided, SchemaTooNew, Seen, TookTooLong, Undone, is_behind, readable
-from imgd.events.store import Head, StoreDown
+from imgd.events.store import Head, StoreDown, WrongStore
 
 _ANSWER_S: Final = 10.0  # A server that says nothing for so long is down,
 _SLOW_ANSWER_S: Final = 600.0  # but for what goes through a whole table.
@@ -163,7 +163,7 @@ class PostgresDatabase:
         except psycopg.OperationalError as error:
             raise StoreDown(words_of(error)) from error
         except (psycopg.Error, UnicodeDecodeError):  # Not `from`: what is wrong may quote the password.
-            raise StoreDown("is not an address that PostgreSQL knows") from None
+            raise WrongStore("is not an address that PostgreSQL knows") from None
 
     def _migrate(self, connection: _Connection) -> None:
         if self._version(connection) == len(self._migrations):

@@ -14,14 +14,14 @@ from imgd.events.catalogue_sql import Dialect, Statement
 from imgd.events.event import Event, event_of
 from imgd.events.headers import Looked
 from imgd.events.orders import EnterRoot, Fill, Keep, Key, Row
-from imgd.events.store import Head, StoreDown
+from imgd.events.store import Head, StoreDown, WrongStore
 
 log = logging.getLogger("imgd.events")
 
 _SKIP: Final = 250  # Rows of which none could be read: that many are looked at next.
 
 
-class SchemaTooNew(StoreDown):
+class SchemaTooNew(WrongStore):
     """A newer imgd has written this store."""
 
     def __init__(self, version: int, known: int) -> None:

@@ -25,7 +25,7 @@ from imgd.events.headers import Looked
 from imgd.events.orders import EnterRoot, Fill, Keep, Key, Row
 from imgd.events.sessions import SchemaTooNew, Seen, TookTooLong, Undone, is_behind, readable
 from imgd.events.sidecar import FileIdentity, Sidecar, identity_of, read_identity
-from imgd.events.store import Head, StoreDown
+from imgd.events.store import Head, StoreDown, WrongStore
 
 APPLICATION_ID: Final = 0x696D6764
 _BUSY_S: Final = 5.0
@@ -99,7 +99,7 @@ class SqliteDatabase:
         with _transaction(connection):  # Of two that start at once, one waits here, and finds it done.
             ours = _number(connection, "PRAGMA application_id") == APPLICATION_ID
             if not ours and _number(connection, "SELECT count(*) FROM sqlite_schema"):
-                raise StoreDown("is a database of another program")
+                raise WrongStore("is a database of another program")
             version = _number(connection, "PRAGMA user_version") if ours else 0
             if version > len(self._migrations):
                 raise SchemaTooNew(version, len(self._migrations))
@@ -383,7 +383,8 @@ def _told() -> Iterator[None]:
     except (sqlite3.ProgrammingError, sqlite3.DataError):
         raise
     except (sqlite3.DatabaseError, OSError) as error:
-        raise StoreDown(_words(error)) from error
+        is_none = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB
+        raise (WrongStore if is_none else StoreDown)(_words(error)) from error
 
 
 def _words(error: sqlite3.Error | OSError) -> str:

@@ -14,6 +14,10 @@ class StoreDown(Exception):
     """The store cannot take or give anything now (disk full, server gone); the text says why, for /readyz."""
 
 
+class WrongStore(StoreDown):
+    """It is none that could be used, and trying again changes nothing."""
+
+
 class Head(msgspec.Struct, frozen=True):
     """The log's state at one moment.
 

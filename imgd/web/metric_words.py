@@ -43,7 +43,8 @@ WORDS: Final[dict[str, str]] = {
     "imgd_engine_crashed_total": "Workers that ended without a word: a decoder crashed, or the kernel killed it.",
     "imgd_engine_timed_out_total": "Workers that overran their limit (setting step_limit_s) and were killed.",
     "imgd_engine_template_pid": "Process id of the template that workers are forked from; 0 while there is none.",
-    "imgd_engine_template_starts_total": "Starts of the template; one is usual.",
+    "imgd_engine_template_starts_total": "Starts of the template: one, and another whenever a root comes or goes.",
+    "imgd_engine_template_losses_total": "Templates that were lost, or could not be started; none is usual.",
     # Requests
     "imgd_requests_total": "Requests by kind and class of status; left: the client went before an answer.",
     "imgd_first_byte_seconds": "Time to the first byte of answers, but for tiles that were answered from memory.",

@@ -22,7 +22,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from priority.priority import PriorityError
 
 from imgd.config import Settings
-from imgd.errors import ConfigError
+from imgd.errors import NotNow
 from imgd.notify import NO_SOCKETS, GivenSockets
 from imgd.setting_kinds import TcpBind, UnixBind, parse_bind
 from imgd.web.accepting import Shortage, accept_all
@@ -95,7 +95,7 @@ def open_listeners(
     given      by a supervisor: they take the place of `binds`, or of `redirects`.
     is_secure  say https in addresses: the TCP places are going to speak it.
 
-    Raises  ConfigError if one of them cannot be had; none is open then.
+    Raises  NotNow if one of them cannot be had; none is open then.
     """
     with contextlib.ExitStack() as opened:
         sockets = _taken(given.http, opened, ping_s) or _listen_all("bind", binds, opened, ping_s)
@@ -116,7 +116,7 @@ def _listen_all(
         try:
             sockets += _listen(parse_bind(text), opened, ping_s)
         except OSError as error:
-            raise ConfigError(f"{setting}: cannot listen at {text}: {error.strerror or error}") from error
+            raise NotNow(f"{setting}: cannot listen at {text}: {error.strerror or error}") from error
     return sockets
 
 
@@ -320,7 +320,7 @@ class HttpServer:
 
     async def _serve_secure(self, serve: ServeStream, stream: trio.SocketStream) -> None:
         assert self._certificate is not None
-        if self._is_full():
+        if not self._has_room():
             self.counts.connections_refused_total += 1
             return
         try:
@@ -334,13 +334,16 @@ class HttpServer:
         finally:
             vars(secure).clear()  # It holds itself: its 50 kB would wait for the collector of cycles.
 
-    def _is_full(self) -> bool:
-        return len(self._open) + len(self._handshakes) >= self._settings.connections_max
+    def _has_room(self) -> bool:
+        """Tell whether there may be one more; a handshake gives way to it, else a flood of them would lock all out."""
+        if len(self._open) + len(self._handshakes) >= self._settings.connections_max:
+            self._handshakes.give_way()
+        return len(self._open) + len(self._handshakes) < self._settings.connections_max
 
     async def _serve_one(
         self, app: ASGIWrapper, context: WorkerContext, stream: trio.SocketStream | SecureStream
     ) -> None:
-        if self._is_full():
+        if not self._has_room():
             self.counts.connections_refused_total += 1
             return
         connection = Connection(cast(Any, app), self._config, context, stream)

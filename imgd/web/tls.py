@@ -7,7 +7,8 @@ from typing import Final
 
 import trio
 
-from imgd.errors import ConfigError
+from imgd.entry import rfc3339
+from imgd.errors import ConfigError, NotNow
 
 HTTP2: Final = "h2"
 HTTP1: Final = "http/1.1"
@@ -29,8 +30,15 @@ class NoHandshake(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class Loaded:
+    """A certificate with its key, as read from its files.
+
+    der         the certificate itself.
+    expires_at  in seconds since 1970.
+    """
+
     context: ssl.SSLContext
+    der: bytes
     expires_at: float
 
 
@@ -44,8 +52,7 @@ class Certificate:
 
         Raises  ConfigError: one line that says which file is wrong, and how.
         """
-        self._files = (certfile, keyfile or certfile)
-        self._loaded = _load(*self._files)
+        self._loaded = load(certfile, keyfile)
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -57,23 +64,29 @@ class Certificate:
         """Tell when it expires, in seconds since 1970."""
         return self._loaded.expires_at
 
-    def reload(self, certfile: str = "", keyfile: str = "") -> None:
-        """Read the files again, or others; handshakes from now on show what is in them.
-
-        Raises  ConfigError; what was shown until now is kept then.
-        """
-        files = (certfile, keyfile or certfile) if certfile else self._files
-        self._loaded = _load(*files)
-        self._files = files
+    def take(self, loaded: Loaded) -> str:
+        """Show this one in handshakes from now on; tell in words what it is, "" if it is the same as before."""
+        before, self._loaded = self._loaded, loaded
+        if loaded.der == before.der:
+            return ""
+        return f"another certificate, which expires at {rfc3339(int(loaded.expires_at) * 10**9)}"
 
 
-def _load(certfile: str, keyfile: str) -> _Loaded:
+def load(certfile: str, keyfile: str = "") -> Loaded:
+    """Read a certificate and its key, and see that they serve. May block.
+
+    keyfile  "": the key stands in `certfile` as well.
+
+    Raises  ConfigError: one line that says which file is wrong, and how; NotNow where it may be right a moment later,
+            as while files are being renewed.
+    """
+    keyfile = keyfile or certfile
     for name, path in (("certfile", certfile), ("keyfile", keyfile)):
         try:
             with open(path, "rb") as file:
                 file.read(1)
         except OSError as error:
-            raise ConfigError(f"{name}: cannot read {path}: {error.strerror}") from error
+            raise NotNow(f"{name}: cannot read {path}: {error.strerror}") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
@@ -84,8 +97,9 @@ def _load(certfile: str, keyfile: str) -> _Loaded:
     except _NeedsPassphrase as error:
         raise ConfigError(f"keyfile: {keyfile} is locked with a passphrase, and nobody is there to type it") from error
     except ssl.SSLError as error:
-        raise ConfigError(_what_is_wrong(error, certfile, keyfile)) from error
-    return _Loaded(context, _expiry(context, certfile))
+        raise NotNow(_what_is_wrong(error, certfile, keyfile)) from error
+    der, expires_at = _tried(context, certfile)
+    return Loaded(context, der, expires_at)
 
 
 class _NeedsPassphrase(Exception):
@@ -109,10 +123,10 @@ def _what_is_wrong(error: ssl.SSLError, certfile: str, keyfile: str) -> str:
     return f"keyfile: {keyfile} holds no private key in PEM form that can be used"
 
 
-def _expiry(context: ssl.SSLContext, certfile: str) -> float:
-    """Tell when the certificate expires; shake hands with it once, in memory, to see that it serves at all.
+def _tried(context: ssl.SSLContext, certfile: str) -> tuple[bytes, float]:
+    """Shake hands with the certificate once, in memory, to see that it serves; tell what it is, and when it expires.
 
-    Raises  ConfigError.
+    Raises  NotNow.
     """
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
@@ -125,11 +139,11 @@ def _expiry(context: ssl.SSLContext, certfile: str) -> float:
         _finish(client, server)
     except ssl.SSLCertVerificationError as error:
         text = _IN_TIME.get(error.verify_code, f"cannot be used: {error.verify_message}")
-        raise ConfigError(f"certfile: the certificate in {certfile} {text}") from error
+        raise NotNow(f"certfile: the certificate in {certfile} {text}") from error
     except ssl.SSLError as error:
-        raise ConfigError(f"certfile: the certificate in {certfile} cannot be used: {error.reason}") from error
+        raise NotNow(f"certfile: the certificate in {certfile} cannot be used: {error.reason}") from error
     shown = client.getpeercert() or {}
-    return float(ssl.cert_time_to_seconds(str(shown["notAfter"])))
+    return client.getpeercert(binary_form=True) or b"", float(ssl.cert_time_to_seconds(str(shown["notAfter"])))
 
 
 def _finish(client: ssl.SSLObject, server: ssl.SSLObject) -> None:
@@ -163,13 +177,18 @@ class Handshakes:
         """Tell how many there are."""
         return len(self._under_way)
 
+    def give_way(self) -> None:
+        """End the oldest, if there is one."""
+        if self._under_way:
+            self._under_way.popitem(last=False)[1].cancel()
+
     async def secure(self, stream: trio.SocketStream, certificate: Certificate) -> SecureStream:
         """Begin TLS with a client.
 
         Raises  NoHandshake; the stream is to be closed then, as when this is cancelled.
         """
         if len(self._under_way) >= self._handshakes_max:
-            self._under_way.popitem(last=False)[1].cancel()
+            self.give_way()
         self._begun += 1
         number = self._begun
         secure = trio.SSLStream(stream, certificate.context, server_side=True)

@@ -12,7 +12,7 @@ import trio
 from imgd.access import lookup, roots
 from imgd.access.roots import Roots
 from imgd.config import Settings
-from imgd.errors import BadFrame, Busy, ConfigError, ImgdError, NoSuchFrame, NotYours
+from imgd.errors import BadFrame, Busy, ImgdError, NoSuchFrame, NotNow, NotYours
 from imgd.setting_kinds import Root
 
 
@@ -198,10 +198,10 @@ async def test_a_hung_file_system_costs_only_its_own_root(tree: Path, monkeypatc
         hung.go.set()
 
 
-def test_roots_none_of_which_is_there_are_a_wrong_setting(tmp_path: Path) -> None:
+def test_roots_none_of_which_is_there_may_come_later(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(ConfigError, match=r"roots: cannot open .*/no: No such file"):
+    with pytest.raises(NotNow, match=r"roots: cannot open .*/no: No such file"):
         Roots(Settings(roots=(Root("a", tmp_path / "no"), Root("b", tmp_path / "file"))))
     assert len(os.listdir("/proc/self/fd")) == before
 

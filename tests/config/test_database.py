@@ -6,7 +6,7 @@ import pytest
 
 from imgd.config import Settings
 from imgd.daemon import _own_database
-from imgd.errors import ConfigError
+from imgd.errors import NotNow
 from imgd.setting_kinds import Root
 
 
@@ -26,12 +26,13 @@ def test_the_same_roots_have_the_same_file_and_others_another(tmp_path: Path, mo
 
 
 def test_a_services_own_directory_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And has one file, so that its log goes on when it is given another root."""
     monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}/service:{tmp_path}/second")
-    assert own("a", below=tmp_path).startswith(f"sqlite:{tmp_path}/service/events-")
+    assert {own("a", below=tmp_path), own("a", "b", below=tmp_path)} == {f"sqlite:{tmp_path}/service/events.sqlite"}
 
 
-def test_what_cannot_be_made_is_a_wrong_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_made_may_be_had_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "file" / "state"))
-    with pytest.raises(ConfigError, match=r"^database: cannot make .*; say where events are kept$"):
+    with pytest.raises(NotNow, match=r"^database: cannot make .*; say where events are kept$"):
         own("a", below=tmp_path)

@@ -16,6 +16,7 @@ from imgd.web.serve import LAST_WORDS_S
 from tests.daemon.rig import PROGRAM, running_daemon
 from tests.daemon.test_faults import catch_worker
 from tests.daemon.test_sessions import seated, until
+from tests.daemon.test_unit import Supervisor
 from tests.frames import make
 
 LIMIT_S = 60.0
@@ -72,8 +73,13 @@ def refuses(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-async def test_who_cannot_be_answered_in_time_is_told_to_come_again(folder: Path) -> None:
-    """One worker is stopped, so its request hangs; a reader takes nothing; both are there when the end comes."""
+async def test_who_cannot_be_answered_in_time_is_told_to_come_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker is stopped, so its request hangs; a reader takes nothing; both are there when the end comes. Settings
+    are not read any more then, and nobody is told that the daemon is ready."""
+    supervisor = Supervisor(f"{tmp_path}/notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", f"{tmp_path}/notify")
     async with running_daemon(f"f={folder}", shutdown_s=1, workers_max=1, step_limit_s=600) as daemon:
         await daemon.get("/img?frame=f/a.fits")
         answers: list[tuple[int, str, str]] = []
@@ -91,10 +97,14 @@ async def test_who_cannot_be_answered_in_time_is_told_to_come_again(folder: Path
             await catch_worker(daemon, signal.SIGSTOP)
             began = time.monotonic()
             os.kill(daemon.pid, signal.SIGTERM)
+            await supervisor.until("STOPPING=1")
+            os.kill(daemon.pid, signal.SIGHUP)
             assert await daemon.process.wait() == 0
             took_s = time.monotonic() - began
         assert answers == [(503, "2", "the daemon is ending; try again")] * 2
         assert took_s < 1 + LAST_WORDS_S + TIDY_S + SLACK_S
+        with supervisor.socket:
+            assert not [text for text in supervisor.read() if "READY" in text or "RELOADING" in text]
         await daemon.settles(lambda: not daemon.processes())
 
 

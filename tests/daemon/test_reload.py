@@ -1,8 +1,10 @@
 """SIGHUP: other roots and limits are taken up, and nothing that is under way notices."""
 
+import contextlib
 import json
 import os
 import signal
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from tests.daemon.rig import RunningDaemon, running_daemon
 from tests.daemon.test_crowd import metrics
 from tests.daemon.test_sessions import seated
 from tests.frames import make
+from tests.fronts.place import make_certificate
 from tests.web.sitting import Sitter
 
 LIMIT_S = 60.0
@@ -193,3 +196,41 @@ def templates(daemon: RunningDaemon) -> list[int]:
         for pid in daemon.children()
         if int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1]) == daemon.pid
     ]
+
+
+async def test_a_renewed_certificate_is_shown_when_all_the_rest_is_taken_up(tmp_path: Path) -> None:
+    """And not before: while no workers can be had by the new settings, all is as it was."""
+    a, b = write_frames(tmp_path / "a", "one"), write_frames(tmp_path / "b", "one")
+    made = make_certificate(tmp_path)
+    config = Config(tmp_path / "imgd.toml")
+    config.write({"a": a})
+    async with running_daemon([], config=config.path, certificate=made) as daemon:
+
+        async def shown() -> str:
+            return await trio.to_thread.run_sync(ssl.get_server_certificate, (daemon.host, daemon.port))
+
+        before = await shown()
+        [first] = templates(daemon)
+        (tmp_path / "new").mkdir()
+        new = make_certificate(tmp_path / "new")
+        new.certfile.replace(made.certfile)
+        new.keyfile.replace(made.keyfile)
+        config.write({"a": a, "b": b})
+
+        async def break_template() -> None:
+            while True:
+                for pid in set(templates(daemon)) - {first}:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                await trio.sleep(0.01)
+
+        async with trio.open_nursery() as breaking:
+            breaking.start_soon(break_template)
+            line = await config.reload(daemon)
+            assert line["level"] == "error" and "no workers could be had" in line["message"], line
+            assert await shown() == before
+            breaking.cancel_scope.cancel()
+        line = await config.reload(daemon)
+        assert "roots a -> a b, another certificate, which expires at " in line["message"]
+        assert await shown() != before
+        assert "nothing to take up" in (await config.reload(daemon))["message"], "it is the same one"

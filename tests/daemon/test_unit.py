@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from imgd.cli import EXIT_NOT_NOW, EXIT_WRONG_SETTING
 from imgd.config import Settings
 from imgd.ending import TIDY_S
+from imgd.events.own_database import own_database
+from imgd.loading import load_settings
 from imgd.notify import Notifier
 from imgd.setting_kinds import Root
 from imgd.web.serve import LAST_WORDS_S
@@ -252,6 +255,32 @@ def test_units_fit_the_daemon(unit: str) -> None:
     page = (PROJECT / "docs/systemd.md").read_text()
     for place in ("/opt/imgd", "/etc/imgd/imgd.toml"):
         assert place in page
+
+
+@pytest.mark.parametrize("unit", ["imgd.service", "imgd@.service"])
+def test_what_cannot_be_had_now_is_tried_again_and_what_is_wrong_is_not(unit: str) -> None:
+    """And nothing spins: a socket with waiting connections starts a daemon that ended again, however it ended."""
+    [refused] = values(unit, "RestartPreventExitStatus")
+    assert refused == str(EXIT_WRONG_SETTING) != str(EXIT_NOT_NOW)
+    [pause_s], [limit_s], [starts] = (
+        values(unit, name) for name in ("RestartSec", "StartLimitIntervalSec", "StartLimitBurst")
+    )
+    assert float(pause_s) * (int(starts) - 1) > float(limit_s), "systemd would give up what is tried again at its pace"
+
+
+def test_each_daemon_keeps_its_events_where_it_may_write() -> None:
+    """With the settings as they are delivered, which all units share."""
+    found = []
+    for unit, name in (("imgd.service", ""), ("imgd@.service", "a"), ("imgd@.service", "b")):
+        assert values(unit, "ProtectSystem") == ["strict"] and not values(unit, "ReadWritePaths")
+        [state] = values(unit, "StateDirectory")
+        environ = {"STATE_DIRECTORY": f"/var/lib/{state.replace('%i', name)}"}
+        environ |= dict(each.partition("=")[::2] for each in values(unit, "Environment"))
+        settings = load_settings({}, environ, str(UNITS / "imgd.toml"))
+        place = settings.database.removeprefix("sqlite:") or str(own_database(settings.roots, environ))
+        assert place == f"{environ['STATE_DIRECTORY']}/events.sqlite"
+        found.append(place)
+    assert len(set(found)) == 3
 
 
 def test_sockets_are_those_of_the_fronts() -> None:

@@ -1,6 +1,9 @@
 """The end of an engine: whatever is under way, all workers are reaped, no descriptor is left, and it takes no time."""
 
+import os
 import signal
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import trio
 
 from imgd.core.events import Event, StageDone
 from imgd.engine import forge, workers
+from imgd.engine.reaping import End
 from tests.engine.rig import ASKER, SOON_S, Running, kill, running, until, view
 from tests.rig.bench import alive, census
 from tests.rig.engine_steps import Frame
@@ -155,3 +159,31 @@ async def test_the_story_is_told_in_order_and_is_bounded(tmp_path: Path) -> None
         lines = list(rig.floor.story.lines(width=80))
         assert sum(not line.startswith("  -> ") for line in lines) == 5
         assert max(map(len, lines)) <= 80
+
+
+def process(*command: str) -> "subprocess.Popen[bytes]":
+    """Start one."""
+    return subprocess.Popen(command)
+
+
+async def test_an_orphan_that_does_not_die_keeps_no_other_from_being_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that waits for a file system is; here it is one that nobody kills."""
+    monkeypatch.setattr(workers, "END_LIMIT_S", 0.5)
+    orphans = [process("sleep", "100"), process("true"), process("true")]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.setblocking(False)
+        template = workers.Template(ours, process("sleep", "100"))
+        template._ends = {number: End(each.pid, os.pidfd_open(each.pid)) for number, each in enumerate(orphans)}
+        await template._bury()
+        assert list(template._ends) == [0]
+        assert [Path(f"/proc/{each.pid}").exists() for each in orphans] == [True, False, False]
+        await template.end()
+    orphans[0].kill()
+    reaped(orphans)
+
+
+def reaped(processes: "list[subprocess.Popen[bytes]]") -> None:
+    """Have none of them left."""
+    for each in processes:
+        each.wait()

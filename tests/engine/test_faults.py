@@ -184,6 +184,9 @@ async def test_a_lost_template_is_replaced_and_what_was_under_way_is_done_again(
         assert not any(alive(worker) for worker in workers)
         assert rig.engine.statistics().template_starts_total == 2
         assert rig.engine.ready() == ""
+        rig.engine.renew_workers()  # Since a root has come: no loss, and nobody is to be woken.
+        await until(lambda: rig.engine.statistics().template_starts_total == 3 and not rig.engine.ready(), 15)
+        assert rig.engine.statistics().template_losses_total == 1
         await rig.quiet()
 
 
@@ -234,6 +237,18 @@ async def test_a_template_that_cannot_start_says_why_and_is_tried_ever_more_seld
             await rig.picture(view("a"))
         assert caught.value.retry_after_s > 0
         await rig.quiet()
+
+
+async def test_who_asks_while_a_template_pauses_is_told_to_come_when_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forge, "BACKOFF_S", (0.0, 600.0))
+    async with running(tmp_path, stand_in(warm=engine_steps.WARM_NEVER), wait=False) as rig:
+        rig.put("a")
+        await until(lambda: "started again in 600 s" in rig.engine.ready(), 15)
+        with pytest.raises(Busy, match="ended while warming") as caught:
+            await rig.picture(view("a"))
+        assert 500 < caught.value.retry_after_s <= 600
 
 
 async def test_a_template_that_hangs_while_it_warms_is_found_out_and_started_again(

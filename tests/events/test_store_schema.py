@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from imgd.errors import ConfigError
+from imgd.errors import ConfigError, NotNow
 from imgd.events import schema
 from imgd.events.durable import keeping
 from imgd.events.opening import open_store
@@ -68,9 +68,10 @@ async def test_a_store_that_a_newer_daemon_has_written_is_refused(place: Place) 
     async with keeping(database(place, NEXT)) as store:
         await store.publish([draft()])
     known = len(schema.MIGRATIONS)
-    with pytest.raises(ConfigError, match=rf"newer imgd \(schema {known + 1}, this one knows {known}\)"):
+    with pytest.raises(ConfigError, match=rf"newer imgd \(schema {known + 1}, this one knows {known}\)") as caught:
         async with open_store(place.address):
             pytest.fail("it was opened")
+    assert caught.type is ConfigError, "to try again changes nothing"
 
 
 async def test_a_store_whose_schema_is_made_newer_while_it_is_open_goes_on_until_its_connection_is_lost(
@@ -113,6 +114,8 @@ async def test_a_server_that_does_not_answer_is_refused_without_telling_the_pass
         async with open_store(where):
             pytest.fail("it was opened")
     assert "hid" not in f"{caught.value} {caught.value.__cause__}"
+    is_address = "%" not in where and "nonsense" not in where
+    assert caught.type is (NotNow if is_address else ConfigError), "a server may answer later"
 
 
 async def test_a_database_that_is_not_there_is_refused(postgres: PrivatePostgres) -> None:
@@ -132,9 +135,10 @@ async def test_a_file_of_another_program_is_left_alone(tmp_path: Path, text: str
         async with open_store(f"sqlite:{path}"):
             pytest.fail("it was opened")
     path.write_bytes(b"no database at all, but a text that somebody wrote" * 100)
-    with pytest.raises(ConfigError, match="not a database"):
+    with pytest.raises(ConfigError, match="not a database") as caught:
         async with open_store(f"sqlite:{path}"):
             pytest.fail("it was opened")
+    assert caught.type is ConfigError
 
 
 async def test_an_error_of_who_uses_a_store_comes_out_as_it_was(place: Place) -> None:

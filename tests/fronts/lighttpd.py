@@ -4,6 +4,7 @@ import contextlib
 import grp
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import pytest
 import trio
 
 from cgi_worker.command import launcher
@@ -20,6 +22,7 @@ from tests.daemon.rig import PROJECT
 from tests.fronts.place import Certificate, Place
 
 FILES: Final = PROJECT / "lighttpd"
+PACKAGED: Final = Path("/etc/lighttpd/lighttpd.conf")  # The main file as Debian gives it.
 HOST: Final = "127.0.0.1"
 START_LIMIT_S: Final = 20.0
 END_LIMIT_S: Final = 20.0
@@ -37,7 +40,8 @@ async def running_lighttpd(
     """Run lighttpd with lighttpd/imgd.conf before the daemon at `daemon_socket`.
 
     folder  a temporary one of the caller's; configuration, logs and temporary files go there.
-    site    further values of the site file, by the names of its variables without "imgd_"; `user` is whom it becomes.
+    site    further values of the site file, by the names of its variables without "imgd_"; `user` is whom it becomes;
+            `main` is the text of a main file, in which @PORT@ is the plain port.
     """
     values = {"socket": str(daemon_socket), **site}
     async with _running(folder, "imgd.conf", certificate, values) as place:
@@ -114,6 +118,37 @@ async def _start(
     raise FrontFailed(f"lighttpd does not start:\n{said}")
 
 
+def packaged_main(folder: Path) -> str:
+    """Read Debian's main file, with its folders in `folder` and its port as @PORT@; skip the test without one."""
+    if not PACKAGED.exists() or "create-mime.conf.pl" not in (text := PACKAGED.read_text()):
+        pytest.skip(f"{PACKAGED} is not there, or is not Debian's")
+    (folder / "enabled").mkdir(parents=True, exist_ok=True)
+    for path in PACKAGED.parent.glob("conf-enabled/*.conf"):
+        shutil.copy(path, folder / "enabled")
+    for told, own in (
+        (r'"/var/www/html"', f'"{folder}/empty"'),
+        (r'"/var/cache/lighttpd/uploads"', f'"{folder}/passing"'),
+        (r'"/var/log/lighttpd/', f'"{folder}/'),
+        (r'"/run/lighttpd.pid"', f'"{folder}/lighttpd.pid"'),
+        (r'"/etc/lighttpd/conf-enabled/', f'"{folder}/enabled/'),
+        (r"server.port +=.*", "server.port = @PORT@"),
+        (r"server.(user|group)name +=.*", ""),
+    ):
+        text, count = re.subn(told, own, text)
+        assert count, told
+    return text
+
+
+def checked(folder: Path, conf: str, certificate: Certificate, **site: str) -> str:
+    """Have lighttpd read its files as at a start; tell what it says of them, "" if all is well."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = Place(HOST, *_free_ports(), (folder / "error.log", folder / "access.log"))
+    main = _write_files(folder, conf, certificate, place, {"socket": str(folder / "nobody.sock"), **site})
+    command = ["/usr/sbin/lighttpd", "-tt", "-f", str(main)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_LIMIT_S)
+    return done.stdout + done.stderr + (f"exit code {done.returncode}" if done.returncode else "")
+
+
 def _write_files(folder: Path, conf: str, certificate: Certificate, place: Place, values: Mapping[str, str]) -> Path:
     """Write the main file and the site file; the project's own is read from where it lies."""
     site = {
@@ -129,13 +164,16 @@ def _write_files(folder: Path, conf: str, certificate: Certificate, place: Place
         "cgi_mode": "hand-over",
         **values,
     }
-    user = site.pop("user", "")
+    user, text = site.pop("user", ""), site.pop("main", "")
     (folder / "imgd-site.conf").write_text("".join(f'var.imgd_{name} = "{value}"\n' for name, value in site.items()))
     for name in ("empty", "passing"):
         (folder / name).mkdir(exist_ok=True)
         if user:
             shutil.chown(folder / name, user, _group_of(user))
     main = folder / "lighttpd.conf"
+    if text:
+        main.write_text(f'{text.replace("@PORT@", str(place.plain_port))}\ninclude "{FILES}/{conf}"\n')
+        return main
     main.write_text(
         f'server.document-root = "{folder}/empty"\n'
         f'server.bind = "{HOST}"\n'

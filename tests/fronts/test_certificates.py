@@ -14,9 +14,9 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from imgd.errors import ConfigError
+from imgd.errors import ConfigError, NotNow
 from imgd.web.tls import Certificate as Shown
-from imgd.web.tls import Handshakes, NoHandshake
+from imgd.web.tls import Handshakes, NoHandshake, load
 from tests.fronts.place import Certificate, make_certificate
 
 LIMIT_S = 30.0  # Against hanging.
@@ -25,18 +25,21 @@ Secure = trio.SSLStream[trio.SocketStream]
 
 def test_a_certificate_is_renewed_while_it_is_shown(tmp_path: Path) -> None:
     made = make_certificate(tmp_path)
-    shown = Shown(str(made.certfile), str(made.keyfile))
+    files = (str(made.certfile), str(made.keyfile))
+    shown = Shown(*files)
     first, before = shown.expires_at, shown.context
     assert first > time.time()
     authority = trustme.CA()
     new = authority.issue_cert("localhost")
     made.certfile.write_bytes(new.cert_chain_pems[0].bytes())
-    with pytest.raises(ConfigError, match=r"keyfile: the key in .* is not that of the certificate"):
-        shown.reload()  # Half renewed.
-    assert shown.context is before
+    with pytest.raises(NotNow, match=r"keyfile: the key in .* is not that of the certificate"):
+        load(*files)  # Half renewed.
     made.keyfile.write_bytes(new.private_key_pem.bytes())
-    shown.reload()
+    loaded = load(*files)
+    assert shown.context is before, "what is read is not shown yet"
+    assert shown.take(loaded).startswith("another certificate, which expires at ")
     assert shown.context is not before
+    assert shown.take(load(*files)) == "", "the same one"
 
 
 async def test_a_renewed_certificate_is_shown_to_new_clients(tmp_path: Path) -> None:
@@ -50,7 +53,7 @@ async def test_a_renewed_certificate_is_shown_to_new_clients(tmp_path: Path) -> 
     async with shaken(shown, made.client_context()) as (client, server):
         made.certfile.write_bytes(new.cert_chain_pems[0].bytes())
         made.keyfile.write_bytes(new.private_key_pem.bytes())
-        shown.reload()
+        shown.take(load(str(made.certfile), str(made.keyfile)))
         async with shaken(shown, trusting_new):
             pass
         with pytest.raises(NoHandshake):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from imgd.cli import EXIT_NOT_NOW, EXIT_WRONG_SETTING
 from tests.daemon.http1 import connect, open_stream
 from tests.daemon.rig import PROJECT, RunningDaemon, running_daemon
 from tests.frames import make
@@ -157,9 +159,10 @@ async def test_one_port_speaks_all_that_is_safe(folder: Path) -> None:
             await look(daemon)
 
 
-async def test_what_is_no_handshake_costs_nothing_and_keeps_nobody_out(folder: Path) -> None:
+@pytest.mark.parametrize("connections_max", [60, 10])  # More handshakes than may be, and fewer.
+async def test_what_is_no_handshake_costs_nothing_and_keeps_nobody_out(folder: Path, connections_max: int) -> None:
     hello = client_hello()
-    async with secure_daemon(folder, handshake_s=3, handshakes_max=20, connections_max=60) as daemon:
+    async with secure_daemon(folder, handshake_s=3, handshakes_max=20, connections_max=connections_max) as daemon:
         before = daemon.census()
         spoke_http = await trio.open_tcp_stream(daemon.host, daemon.port)
         await spoke_http.send_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -276,12 +279,17 @@ async def test_plain_http_leads_to_https(folder: Path) -> None:
 
 
 async def test_the_daemon_says_so_and_ends(tmp_path: Path) -> None:
-    for given, words in (
-        (("--certfile", str(tmp_path / "none.pem")), "imgd: certfile: cannot read"),
-        (("--keyfile", "/k"), "imgd: keyfile: is of no use without certfile"),
-        (("--redirect-bind", "127.0.0.1:0"), "imgd: redirect_bind: there is no https to lead to"),
+    """With one code for what is wrong, and another for what a supervisor is to try again."""
+    busy = socket.create_server(("127.0.0.1", 0))
+    port = busy.getsockname()[1]
+    for given, code, words in (
+        (("--certfile", str(tmp_path / "none.pem")), EXIT_NOT_NOW, "imgd: certfile: cannot read"),
+        (("--bind", f"127.0.0.1:{port}"), EXIT_NOT_NOW, f"imgd: bind: cannot listen at 127.0.0.1:{port}"),
+        (("--keyfile", "/k"), EXIT_WRONG_SETTING, "imgd: keyfile: is of no use without certfile"),
+        (("--redirect-bind", "127.0.0.1:0"), EXIT_WRONG_SETTING, "imgd: redirect_bind: there is no https to lead to"),
     ):
         ended = await run_cli("serve", str(tmp_path), "--bind", "127.0.0.1:0", *given)
-        assert ended.returncode == 2
+        assert ended.returncode == code
         assert ended.stderr.decode().startswith(words)
         assert ended.stderr.count(b"\n") == 1
+    busy.close()

@@ -1,5 +1,6 @@
 """What lighttpd/imgd.conf promises: what reaches the daemon, what is closed, what is written down, what is refused."""
 
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.daemon.http1 import Response, connect
+from tests.daemon.http1 import Http1, Response, connect
 from tests.daemon.http2 import connect2
-from tests.fronts.lighttpd import accesses_of, errors_of, running_lighttpd
+from tests.fronts.lighttpd import HOST, accesses_of, checked, errors_of, packaged_main, running_lighttpd
 from tests.fronts.place import Certificate, Place, make_certificate
 
 LIMIT_S = 20.0  # Against hanging.
@@ -49,7 +50,7 @@ class Behind:
 
 
 @asynccontextmanager
-async def behind_lighttpd(folder: Path) -> AsyncIterator[Behind]:
+async def behind_lighttpd(folder: Path, **site: str) -> AsyncIterator[Behind]:
     certificate = make_certificate(folder)
     heads: list[bytes] = []
 
@@ -69,7 +70,7 @@ async def behind_lighttpd(folder: Path) -> AsyncIterator[Behind]:
         async with trio.open_nursery() as nursery:
             serving = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
             nursery.start_soon(trio.serve_listeners, answer, [serving])
-            async with running_lighttpd(folder / "l", folder / "d.sock", certificate) as place:
+            async with running_lighttpd(folder / "l", folder / "d.sock", certificate, **site) as place:
                 yield Behind(place, certificate, heads)
             nursery.cancel_scope.cancel()
 
@@ -121,8 +122,58 @@ async def test_plain_http_sends_people_on_to_the_same_address(tmp_path: Path) ->
         answer = await plain.get("/a%2Fb//c?x=1&y=%41+b")
         where = f"https://{behind.place.host}:{behind.place.tls_port}/a%2Fb//c?x=1&y=%41+b"
         assert (answer.status, answer.headers["location"]) == (308, where)
-        assert (await plain.get("/metrics")).status in (308, 403)
+        assert (await plain.get("/metrics")).status == 308
+        assert (await without_host(behind.place.host, behind.place.plain_port)).startswith(b"HTTP/1.0 400 ")
         assert behind.heads == []
+
+
+async def without_host(host: str, port: int) -> bytes:
+    """Ask as they did thirty years ago: without saying whom."""
+    async with await trio.open_tcp_stream(host, port) as stream:
+        await stream.send_all(b"GET /frames HTTP/1.0\r\n\r\n")
+        with trio.fail_after(LIMIT_S):
+            return b"".join([data async for data in stream])
+
+
+@pytest.mark.parametrize("conf", ["imgd.conf", "imgd-cgi.conf"])
+def test_lighttpd_takes_the_files_with_the_main_file_of_debian(tmp_path: Path, conf: str) -> None:
+    main = packaged_main(tmp_path)
+    assert "server.http-parseopts" in main, "what the project's file has to override is gone"
+    assert checked(tmp_path, conf, make_certificate(tmp_path), main=main) == ""
+
+
+async def test_with_the_main_file_of_debian_all_is_as_promised(tmp_path: Path) -> None:
+    """Its rules for names, its kinds of files, and the ports that it opens besides, are not imgd's."""
+    main = packaged_main(tmp_path / "l")
+    # What use-ipv6.pl prints, but at this machine's own address alone; none where there is no IPv6.
+    other = f'server.bind = "{HOST}"\n'
+    if has_ipv6():
+        other += '$SERVER["socket"] == "[::1]:@PORT@" { }\n'
+    main, count = re.subn(r"include_shell .*use-ipv6.*\n", other, main)
+    assert count == 1
+    async with behind_lighttpd(tmp_path, main=main) as behind:
+        for target in ("/frame/f%2Fa/..%2Fb~", "/frame/f/a.inc", "/javascript/x.php"):
+            assert (await behind.get(target)).body == b"yes", target
+            assert behind.last()[0] == target
+        refused = await behind.get("/", x_long="x" * 20_000)
+        assert (refused.status, refused.headers["content-type"]) == (431, "application/problem+json")
+        assert (await behind.get("/metrics")).status == 403
+        behind.heads.clear()
+        for host in (HOST, "::1") if has_ipv6() else (HOST,):
+            assert (await without_host(host, behind.place.plain_port)).startswith(b"HTTP/1.0 400 "), host
+            async with Http1(await trio.open_tcp_stream(host, behind.place.plain_port), "imgd.test") as plain:
+                assert (await plain.get("/frames")).status == 308, host
+        assert behind.heads == []
+
+
+def has_ipv6() -> bool:
+    """Tell whether this machine can listen at ::1."""
+    try:
+        with socket.socket(socket.AF_INET6) as listener:
+            listener.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 async def test_tls_is_of_today(tmp_path: Path) -> None:
@@ -166,7 +217,7 @@ async def test_no_log_holds_a_uid(tmp_path: Path) -> None:
     """An address may hold one, and it is a key: neither in the log of accesses, nor in that of errors."""
     certificate = make_certificate(tmp_path)
     logs = {}
-    for name, target in (("any", "/img?told"), ("uid", "/img?u=told"), ("more", "/img?x=1&u=told&y=2")):
+    for name, target in (("any", "/img?told"), ("uid", "/img?u=told"), ("more", "/img?x=1&%75=told&y=2")):
         async with running_lighttpd(tmp_path / name, tmp_path / "nobody.sock", certificate) as place:
             nobody = Behind(place, certificate)
             for answer in (await nobody.get(target), await nobody.get2(target)):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from tests.daemon.asking import Asking
 from tests.daemon.rig import RunningDaemon, running_daemon, starting_daemon
 from tests.daemon.test_crowd import metrics
 from tests.frames import make
-from tests.fronts.nginx import Site, now, reload, running_nginx, until_reloaded
+from tests.fronts.nginx import FILES, Site, now, reload, running_nginx, until_reloaded
 from tests.fronts.place import Certificate, Place, make_certificate
 
 FRAMES = 24
@@ -138,6 +139,12 @@ async def readers_stay(them: Several) -> None:
     """Check that what names no frame belongs to who asks: session, pictures by UID, whatever the address."""
     page = await them.front.get("/")
     assert page.headers["set-cookie"].endswith("; Path=/; Secure; HttpOnly; SameSite=Lax")
+    kept = re.search(rb"ui/[\w/]+-[\w-]{8}\.\w+", page.body)
+    assert kept is not None
+    for address in (f"/{kept[0].decode()}", "/docs", "/frames"):
+        answer = await them.front.get(address)
+        assert "set-cookie" not in answer.headers, address
+        assert ("immutable" in answer.headers["cache-control"]) == address.startswith("/ui/"), address
     assert "set-cookie" not in (await them.front.get("/", cookie="imgd_place=1")).headers
     homes = set()
     for number in range(12):
@@ -187,3 +194,30 @@ async def one_is_drained(them: Several) -> None:
         await answered(30)
         ended.set()
     assert set(answers) == {200}, answers
+
+
+async def test_a_daemon_at_another_machine_speaks_tls_and_shows_who_it_is(folder: Path, tmp_path: Path) -> None:
+    """The lines are those that upstreams.conf shows."""
+    shown = re.findall(r"^#   (map .*|proxy_ssl.*)$", (FILES / "upstreams.conf").read_text(), re.MULTILINE)
+    assert len(shown) == 5
+    outside, inside = make_certificate(tmp_path), tmp_path / "inside"
+    inside.mkdir()
+    own = make_certificate(inside)
+    async with running_daemon(f"f={folder}", certificate=own) as daemon:
+        upstream = f"upstream imgd {{ server {daemon.host}:{daemon.port}; keepalive 8; }}"
+        for authority, status in ((own.authority, 200), (outside.authority, 502)):
+            lines = [line.replace("/etc/ssl/imgd/authority.pem", str(authority)) for line in shown[1:]]
+            more = "\n".join(lines).replace("imgd-daemons.example.org", "localhost")
+            site = Site(upstream=upstream, beside=shown[0], more=more)
+            async with running_nginx(tmp_path / f"nginx-{status}", tmp_path, outside, site=site) as place:
+                front = Asking(host=place.host, port=place.tls_port, certificate=outside)
+                for address in (
+                    "/frames",
+                    "/tiles/f/night/1.fits/tiles.json",
+                    "/img?frame=f%2Fnight%2F1.fits&size=20,",
+                ):
+                    assert (await front.get(address)).status == status, address
+                if status == 200:
+                    async with front.websocket("/live") as live:
+                        await live.send_message('{"id":1,"op":"ping"}')
+                        assert json.loads(await live.get_message())["op"] == "ping"

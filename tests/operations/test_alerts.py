@@ -20,7 +20,8 @@ QUIET: dict[str, tuple[float, float]] = {
     f"process_open_fds{{{I}}}": (100, 0),
     f"process_max_fds{{{I}}}": (20_000, 0),
     f"imgd_engine_ready{{{I}}}": (1, 0),
-    f"imgd_engine_template_starts_total{{{I}}}": (1, 0),
+    f"imgd_engine_template_starts_total{{{I}}}": (1, 0.5),  # Roots come and go.
+    f"imgd_engine_template_losses_total{{{I}}}": (1, 0),
     f"imgd_engine_crashed_total{{{I}}}": (3, 0),
     f"imgd_engine_timed_out_total{{{I}}}": (1, 0),
     f"imgd_engine_jobs_waiting{{{I}}}": (3, 0),
@@ -56,7 +57,7 @@ TROUBLES: list[tuple[str, dict[str, tuple[float, float]]]] = [
     ("ImgdDown", {"up{": (0, 0)}),
     ("ImgdNotReady", {"imgd_engine_ready": (0, 0)}),
     ("ImgdRestarts", {"process_start_time_seconds": (-1000, 600)}),
-    ("ImgdTemplateRestarts", {"imgd_engine_template_starts_total": (1, 0.5)}),
+    ("ImgdTemplateRestarts", {"imgd_engine_template_losses_total": (1, 0.5)}),
     ("ImgdErrors", {'imgd_requests_total{instance="a:1",job="imgd",kind="tile",status="5xx"': (0, 300)}),
     ("ImgdBusy", {'imgd_busy_answers_total{instance="a:1",job="imgd",reason="queue_full"': (0, 12)}),
     ("ImgdSlowPictures", {'imgd_first_byte_seconds_bucket{instance="a:1",job="imgd",kind="picture",le="0.5"': (0, 10)}),

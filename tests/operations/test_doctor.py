@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import trio
 
 from imgd.config import Settings
 from imgd.doctor.bounded import TookTooLong, within
-from imgd.doctor.finding import Finding, bad, ok, warn
+from imgd.doctor.finding import Finding, always, bad, ok, warn
 from imgd.doctor.kernel import check_kernel, look_at_kernel
 from imgd.doctor.leftovers import check_leftovers
 from imgd.doctor.limits import check_limits, check_memory, check_processors, need_bytes
@@ -31,7 +32,7 @@ MIB = 1024**2
 SETTINGS = Settings(workers_max=2, workers_idle_max=2, worker_threads=2)
 
 
-def run_doctor(*arguments: str, before: Callable[[], None] | None = None) -> tuple[int, dict[str, dict[str, str]]]:
+def run_doctor(*arguments: str, before: Callable[[], None] | None = None) -> tuple[int, dict[str, dict[str, Any]]]:
     """Run `imgd doctor --json`; return its exit code, and its findings by name."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("IMGD_")}
     command = [sys.executable, "-m", "imgd.cli", "doctor", "--json", *arguments]
@@ -73,6 +74,7 @@ def test_limits_that_are_really_low_are_found(tmp_path: Path) -> None:
     assert found["kernel"]["verdict"] == "ok" and found["page"]["verdict"] == "ok"
     assert found["database"]["verdict"] == "ok" and "will be made" in found["database"]["found"]
     assert not (tmp_path / "events.sqlite").exists()
+    assert not found["batch waits"]["looked_at"] and found["descriptors"]["looked_at"]
 
 
 def test_what_is_no_setting_is_said_and_the_rest_is_looked_at(tmp_path: Path) -> None:
@@ -102,6 +104,15 @@ def test_the_table_fits_and_tells_the_worst_last() -> None:
     assert [line[:4].strip() for line in lines if line[:4].strip()] == ["ok", "WARN", "BAD", "1 ok"]
     assert "\x1b" not in table_of(findings, 40) and max(map(len, table_of(findings, 40).splitlines())) <= 40
     assert [exit_code_of(findings[1:each]) for each in (1, 2, 3)] == [0, 0, 1] and exit_code_of(findings) == 2
+
+
+def test_what_nothing_was_looked_at_for_is_shown_on_demand() -> None:
+    findings = [*check_leftovers(), always("z", "so it is"), warn("c", "hm", "change")]
+    lines = table_of(findings, 80).splitlines()
+    assert [line.split(":")[0] for line in lines[:2]] == ["ok    processes left over", "WARN  c"]
+    assert re.fullmatch(r"1 ok, 1 to look at, 0 bad  \(--all: \d+ more .*\)", lines[-1])
+    every = table_of(findings, 80, shows_all=True).splitlines()
+    assert "-     z: so it is" in every and every[-1] == "1 ok, 1 to look at, 0 bad"
 
 
 # The kernel
