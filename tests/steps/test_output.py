@@ -110,7 +110,8 @@ def test_the_planned_room_is_enough_for_noise() -> None:
 
 
 def delivered(sink: int, body: bytes) -> None:
-    deliver.do(Deliver("Status: 200\r\n\r\n"), Lending(inputs=[np.frombuffer(body, np.uint8)], sink=sink))
+    work = Lending(inputs=[np.frombuffer(body, np.uint8)], facts=["{}"], sink=sink)
+    deliver.do(Deliver("Status: 200\r\n{levels}\r\n"), work)
 
 
 @pytest.mark.parametrize("blocking", [True, False])
