@@ -1,6 +1,7 @@
 """What a service holds when nobody wants anything: by the kernel's figures, and by the daemon's own."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -94,7 +95,7 @@ def differences(before: Holding, after: Holding) -> list[str]:
 
 def _counted(daemon: RunningDaemon, front: int, figures: dict[str, float]) -> tuple[int, int]:
     behind = kernel.family(front) if front else []
-    beyond = daemon.descriptors() - 2 * int(figures["imgd_engine_segments"])
+    beyond = daemon.descriptors() - 2 * int(figures["imgd_engine_segments"]) - _of_store(daemon)
     return beyond, sum(map(kernel.open_descriptors, behind))
 
 
@@ -113,6 +114,20 @@ def _holding(daemon: RunningDaemon, front: int, figures: dict[str, float]) -> Ho
         front_descriptors=front_descriptors,
         front_pss_bytes=kernel.pss_bytes(behind),
     )
+
+
+def _of_store(daemon: RunningDaemon) -> int:
+    """Count the descriptors of the store's files: further connections for reading are opened when they are first needed
+    at the same time, up to a fixed number, and kept."""
+    links = Path(f"/proc/{daemon.pid}/fd")
+    return sum("/events.sqlite" in _target(link) for link in links.iterdir())
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""  # Closed meanwhile.
 
 
 def _threads(pid: int) -> int:
