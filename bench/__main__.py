@@ -13,6 +13,7 @@ import trio
 from bench.aborts import measure_aborts
 from bench.engine import measure_engine
 from bench.events import measure_events
+from bench.fronts import measure_fronts
 from bench.live import measure_live
 from bench.load import measure_load
 from bench.pixels import measure_pixels
@@ -29,6 +30,7 @@ BENCHES: Final[dict[str, tuple[Callable[[Path, int], Awaitable[list[Measure]]], 
     "load": (measure_load, 3),
     "sizing": (measure_sizing, 1),
     "aborts": (measure_aborts, 8),
+    "fronts": (measure_fronts, 3),
 }
 """By name: what measures, and in how many rounds unless told otherwise."""
 
@@ -43,6 +45,7 @@ def main() -> int:
         "viewer: the page in Chromium. load: through nginx, as many users at once as there may be. "
         "sizing: what things cost that there may be more of, for docs/sizing.md. "
         "aborts: clients that leave, at eight points of a request, through every front. "
+        "fronts: what each front lets through. "
         "Each prints a table and writes bench-NAME.json.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; engine if none is named")
@@ -50,7 +53,7 @@ def main() -> int:
         "--rounds",
         type=int,
         metavar="N",
-        help="rounds, instead of 15 (engine), 9 (pixels), 8 (aborts), 5 (viewer), 3 (events, live, load)",
+        help="rounds, instead of 15 (engine), 9 (pixels), 8 (aborts), 5 (viewer), 3 (events, live, load, fronts)",
     )
     given = parser.parse_args()
     if given.rounds is not None and given.rounds < 1:

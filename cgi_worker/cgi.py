@@ -6,10 +6,10 @@ in C or there already. `socket`, `json`, `typing` and msgspec would cost more th
 
 import _socket
 import os
-import select
 import sys
 
-from cgi_worker.cgi_answer import EXIT_NO_ANSWER, STDOUT, answer_problem, answer_with
+from cgi_worker.cgi_answer import EXIT_NO_ANSWER, STDOUT, answer_problem, print_answer, wait
+from cgi_worker.cgi_question import PICTURE, Question
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,40 +17,12 @@ if TYPE_CHECKING:
 
 CONNECT_LIMIT_S = 5.0
 # The same as in `wire.packets`, which may not be imported here; a test holds them together.
-VERSION = 1
 PACKET_BYTES_MAX = 131_072
 WRITTEN = b'{"say":"answer","status":200,"head":"","body":""}'
-PICTURE = "img"
-NAMES = ("img", "thumbnail", "pixel", "profile", "region", "stats", "histogram", "stars", "wcs", "export")
-_ESCAPES = {octet: f"\\u{octet:04x}" for octet in range(32)} | {34: '\\"', 92: "\\\\"}
 
 
 class NoDaemon(Exception):
     """Nobody listens at IMGD_SOCKET, or it names nothing."""
-
-
-class Question:
-    """What the web server was asked, as text that is ASCII.
-
-    name   what kind of answer, as the daemon's addresses name them: "img", "stats".
-    query  the view, or the question's parameters, as they came.
-    tag    the If-None-Match header.
-    """
-
-    def __init__(self, environ: "Mapping[str, str]") -> None:
-        self.method = environ.get("REQUEST_METHOD", "GET")
-        self.head_only = self.method == "HEAD"
-        self.name = _name(environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", ""))
-        self.query = _ascii(environ.get("QUERY_STRING", ""))
-        self.tag = _ascii(environ.get("HTTP_IF_NONE_MATCH", ""))
-
-    def packet(self, hand_over: bool) -> bytes:
-        """Write it as `wire.packets.Ask`."""
-        texts = {"query": self.query, "if_none_match": self.tag, "name": self.name}
-        told = "".join(f',"{field}":"{text.translate(_ESCAPES)}"' for field, text in texts.items())
-        truths = {"hand_over": hand_over, "head_only": self.head_only}
-        told += "".join(f',"{field}":{"true" if truth else "false"}' for field, truth in truths.items())
-        return f'{{"say":"ask","version":{VERSION}{told}}}'.encode("ascii")
 
 
 def run(environ: "Mapping[str, str]") -> int:
@@ -72,14 +44,6 @@ def run(environ: "Mapping[str, str]") -> int:
         from cgi_worker import cgi_alone  # noqa: PLC0415 Numpy and numba are only for those who compute.
 
         return cgi_alone.answer(question, roots)
-
-
-def _name(script: str, more: str) -> str:
-    """Tell what kind of answer is asked for: by the path after the program's, or the program's own if it is one."""
-    if more.strip("/"):
-        return _ascii(more.strip("/"))
-    last = script.rpartition("/")[2]
-    return last if last in NAMES else PICTURE
 
 
 def _ask_daemon(path: str, question: Question, hand_over: bool) -> int:
@@ -143,35 +107,7 @@ def _hear_answer(end: _socket.socket) -> int:
     return print_answer(message["status"], message["head"], message["body"])
 
 
-def print_answer(status: int, head: str, body: str) -> int:
-    """Print what the daemon says itself; return the exit code."""
-    if head:
-        return answer_with(head, body.encode("utf-8"))
-    return 0 if status == 200 else EXIT_NO_ANSWER  # Written by a worker: in full, or only half of it.
-
-
-def wait(socket_fd: int) -> None:
-    """Wait for the daemon's next message; end this process if meanwhile nobody reads its output any more."""
-    poll = select.poll()
-    poll.register(socket_fd, select.POLLIN)
-    poll.register(STDOUT, 0)  # Only its being closed at the other end is of interest.
-    while True:
-        ready = dict(poll.poll())
-        if socket_fd in ready:
-            return
-        if ready.get(STDOUT, 0) & (select.POLLERR | select.POLLHUP):
-            sys.exit(EXIT_NO_ANSWER)  # The daemon sees this process leave, and stops working for it.
-        poll.unregister(STDOUT)  # It cannot be watched (POLLNVAL): wait for the daemon alone.
-
-
 def _mark() -> tuple[int, int]:
     """Tell what changes when somebody, here or in a worker, writes to standard output: a file's or a pipe's times."""
     found = os.fstat(STDOUT)
     return found.st_size, found.st_mtime_ns
-
-
-def _ascii(text: str) -> str:
-    """Percent-encode what is not ASCII, as it should have been."""
-    if text.isascii():
-        return text
-    return "".join(chr(octet) if octet < 128 else f"%{octet:02X}" for octet in os.fsencode(text))

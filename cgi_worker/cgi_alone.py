@@ -7,8 +7,8 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from cgi_worker import confine
-from cgi_worker.cgi import Question
 from cgi_worker.cgi_answer import answer_problem, answer_with
+from cgi_worker.cgi_question import Question
 from cgi_worker.formats.fits import walk
 from cgi_worker.source import check_source, open_source, source_of
 from cgi_worker.steps.parse import fit_facts

@@ -1,6 +1,7 @@
-"""A CGI/1.1 answer on standard output, whoever found out what it is. It imports nothing: see `cgi`."""
+"""A CGI/1.1 answer on standard output, whoever found out what it is. It imports nothing slow: see `cgi`."""
 
 import os
+import select
 import sys
 
 RETRY_AFTER_S = 2
@@ -42,3 +43,24 @@ def answer_with(head: str, body: bytes) -> int:
         except BrokenPipeError:
             sys.exit(EXIT_NO_ANSWER)
     return 0
+
+
+def print_answer(status: int, head: str, body: str) -> int:
+    """Print what the daemon says itself; return the exit code."""
+    if head:
+        return answer_with(head, body.encode("utf-8"))
+    return 0 if status == 200 else EXIT_NO_ANSWER  # Written by a worker: in full, or only half of it.
+
+
+def wait(socket_fd: int) -> None:
+    """Wait for the daemon's next message; end this process if meanwhile nobody reads its output any more."""
+    poll = select.poll()
+    poll.register(socket_fd, select.POLLIN)
+    poll.register(STDOUT, 0)  # Only its being closed at the other end is of interest.
+    while True:
+        ready = dict(poll.poll())
+        if socket_fd in ready:
+            return
+        if ready.get(STDOUT, 0) & (select.POLLERR | select.POLLHUP):
+            sys.exit(EXIT_NO_ANSWER)  # The daemon sees this process leave, and stops working for it.
+        poll.unregister(STDOUT)  # It cannot be watched (POLLNVAL): wait for the daemon alone.

@@ -2,7 +2,7 @@
 
 import socket
 
-from cgi_worker.cgi import print_answer, wait
+from cgi_worker.cgi_answer import print_answer, wait
 from cgi_worker.link import Link, close_all
 from cgi_worker.wire.packets import TO_CGI, Answer, Bye, Identity, Todo
 

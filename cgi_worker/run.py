@@ -3,10 +3,10 @@
 from typing import Final
 
 from cgi_worker.answers import measure
-from cgi_worker.steps import deliver, encode, halve, parse, read, reduce, tile, tile_list, tone
+from cgi_worker.steps import deliver, encode, halve, parse, read, reduce, sample, tile, tile_list, tone
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.failure import StepFailed
-from cgi_worker.wire.steps import Deliver, Encode, Halve, Measure, Parse, Read, Reduce, Stage, Tile, Tiles, Tone
+from cgi_worker.wire.steps import Deliver, Encode, Halve, Measure, Parse, Read, Reduce, Sample, Stage, Tile, Tiles, Tone
 
 NO_THREAD: Final = "can't start new thread"  # Words of Python's RuntimeError, which has no number.
 
@@ -36,6 +36,8 @@ def _do(stage: Stage, work: Work) -> Made:
             return read.do(step, work)
         case Reduce() as step:
             return reduce.do(step, work)
+        case Sample() as step:
+            return sample.do(step, work)
         case Halve() as step:
             return halve.do(step, work)
         case Tone() as step:

@@ -24,7 +24,7 @@ from imgd.ending import AT_ONCE_S, TIDY_S, Guard
 from imgd.engine.reaping import become_subreaper
 from imgd.engine.render import Engine, open_engine
 from imgd.entry import rfc3339
-from imgd.errors import ConfigError, NotNow
+from imgd.errors import ConfigError, NotNow, first_of
 from imgd.events.catalogue import Catalogue
 from imgd.events.event import Draft
 from imgd.events.log import Log, open_log
@@ -104,18 +104,11 @@ def _run(start: _Start) -> int:
     try:
         trio.run(_main, start)
     except* ConfigError as errors:
-        raise _first(errors) from None
+        raise first_of(errors) from None
     except* Exception:
         log.critical("imgd has met a bug of its own and ends", exc_info=True)
         exit_code = EXIT_OUR_BUG
     return exit_code
-
-
-def _first(errors: BaseExceptionGroup[ConfigError]) -> BaseException:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 @dataclass
@@ -210,6 +203,7 @@ async def _live(start: _Start, ending: _Ending) -> None:
                     watching = _watch(house, store)
                     nursery.start_soon(watching.watches.run)
                     nursery.start_soon(watching.cataloguing.run)
+                    nursery.start_soon(watching.catalogue.run)
                     nursery.start_soon(_tell_start, events)
                     await _serve_http(house, watching, ending, answered)
                     nursery.cancel_scope.cancel()

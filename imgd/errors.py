@@ -1,5 +1,9 @@
 """The error tree: who is at fault decides the form. Texts are meant for the person who asked."""
 
+from typing import TypeVar
+
+Error = TypeVar("Error", bound=Exception)
+
 
 class ImgdError(Exception):
     """An answer other than the one asked for.
@@ -131,3 +135,11 @@ class ConfigError(Exception):
 
 class NotNow(ConfigError):
     """A setting that may be right, and names what cannot be had now: it may be there when it is tried again."""
+
+
+def first_of(errors: BaseExceptionGroup[Error]) -> Error:
+    """Take one error out of what `except*` caught, however many nurseries it came out of."""
+    first = errors.exceptions[0]
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first

@@ -13,9 +13,10 @@ from cgi_worker.wire.packets import FailureCode
 class Urgency(enum.IntEnum):
     """Class of a job; lower goes first."""
 
-    INTERACTIVE = 0
-    PREFETCH = 1
-    BATCH = 2
+    FIRST_LOOK = 0  # A few milliseconds of work for who sees nothing yet: it overtakes what is only not yet sharp.
+    INTERACTIVE = 1
+    PREFETCH = 2
+    BATCH = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,4 +64,14 @@ class Produced:
     body: bytes
 
 
-News = StepNews | Learned | Produced
+@dataclass(frozen=True, slots=True)
+class Glanced:
+    """A coarse picture of all that tiles are made of, before the first of them: nothing that is kept."""
+
+    media_type: str
+    width_px: int
+    height_px: int
+    body: bytes
+
+
+News = StepNews | Learned | Produced | Glanced

@@ -51,21 +51,21 @@ def sample(step: Reduce, hdu: Hdu, rows: Rows, there: int) -> NDArray[np.float64
     found = []
     for row in range(region.y_px, region.y_px + there, stride):
         lent = rows.lend(row, row + 1, region.x_px, region.x_px + region.width_px)
-        found.append(_stored(step, rows, lent)[0])
+        found.append(stored_of(step, rows, lent)[0])
     columns = -(-len(found) * region.width_px // SAMPLE_PX) | 1
     return physical(np.stack(found)[:, ::columns], hdu)
 
 
 def sample_of(step: Reduce, hdu: Hdu, rows: Rows, lent: Lent) -> NDArray[np.float64]:
     """Take pixels on a grid over these rows, in data units."""
-    stored = _stored(step, rows, lent)
+    stored = stored_of(step, rows, lent)
     stride = math.isqrt(stored.size // SAMPLE_PX) | 1
     while -(-stored.shape[0] // stride) * -(-stored.shape[1] // stride) > SAMPLE_PX:
         stride += 2
     return physical(stored[::stride, ::stride], hdu)
 
 
-def _stored(step: Reduce, rows: Rows, lent: Lent) -> NDArray[np.generic]:
+def stored_of(step: Reduce, rows: Rows, lent: Lent) -> NDArray[np.generic]:
     """See the region's columns of some rows as what they are."""
     left = step.region.x_px - lent.x_px
     pixels = lent.octets.view(f"{'>' if rows.swap else '='}{rows.stored}")

@@ -8,9 +8,6 @@ from cgi_worker.wire.steps import Halve
 def do(_step: Halve, work: Work) -> Made:
     """Make level n (output 0) of level n - 1 (input 0): the channels' means, then their numbers of good pixels."""
     level, out = work.input_array(0), work.output_array(0)
-    channels = len(out) // 2
-    for channel in range(channels):
-        pair = out[channel::channels].copy()
-        halve(level[channel::channels].copy(), pair)
-        out[channel::channels] = pair
+    for channel in range(len(out) // 2):
+        halve(level, channel, out)
     return Made((out.nbytes,))

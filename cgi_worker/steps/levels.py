@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgi_worker.steps.curve import GREYS, Curve, midtone
-from cgi_worker.steps.zscale import SAMPLES, zscale
-from cgi_worker.wire.steps import Tone
+from cgi_worker.steps.zscale import zscale
+from cgi_worker.wire.steps import SAMPLES, Tone
 from cgi_worker.wire.view import AutoLevels, Cut, Levels, PerChannel, Quantiles, Zscale
 
 SIGMA_PER_MAD: Final = 1.4826  # Of a normal distribution.

@@ -48,7 +48,7 @@ class Reduced(msgspec.Struct, frozen=True):
     rows_all: int = 0
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """What is reduced.
 
     hdu    its stored type and scaling as they are in the rows lent.
@@ -90,7 +90,7 @@ def reduce_rows(step: Reduce, rows: Rows, target: Target, *, threads: int) -> Re
 
     rows  of the whole plane; a stream is read once, so it cannot give both of these passes.
     """
-    source = _describe_source(step, rows)
+    source = describe_source(step, rows)
     plane, full_colour = target.plane, step.cfa is not None and step.factor == 1
     grid = _grid(step, source)._replace(counting=int(target.histogram is not None))
     if plane is not None:
@@ -129,7 +129,7 @@ def sites(step: Reduce, y: int, x: int) -> tuple[int, int, int, int]:
     return (first, second, third, fourth)
 
 
-def _describe_source(step: Reduce, rows: Rows) -> _Source:
+def describe_source(step: Reduce, rows: Rows) -> Source:
     """Tell what type and scaling the rows have as they are lent."""
     hdu = step.hdu
     if hdu.kind == "mosaic":
@@ -140,7 +140,7 @@ def _describe_source(step: Reduce, rows: Rows) -> _Source:
     if rows.stored != hdu.stored:
         hdu = msgspec.structs.replace(hdu, stored=rows.stored, blank=hdu.blank if rows.stored[0] != "f" else None)
     there = min(max(rows.count - step.region.y_px, 0), step.region.height_px)
-    return _Source(rows, hdu, there)
+    return Source(rows, hdu, there)
 
 
 def open_once(step: Reduce, work: Work) -> Rows:
@@ -170,7 +170,7 @@ def _read_rows(grid: kernels.Grid) -> int:
     return whole * grid.taken + min(rest, grid.taken)
 
 
-def _grid(step: Reduce, source: _Source) -> kernels.Grid:
+def _grid(step: Reduce, source: Source) -> kernels.Grid:
     hdu, region = source.hdu, step.region
     kind = _KINDS[hdu.stored]
     brim = np.iinfo(hdu.stored).max if hdu.stored[0] == "i" else 0
@@ -212,7 +212,7 @@ def _scaling(hdu: Hdu, bins: Bins) -> kernels.Scaling:
     return kernels.Scaling(hdu.bscale, hdu.bzero, brim, centers, 1.0 / np.array([each.scale for each in laid]))
 
 
-def _begin(step: Reduce, source: _Source, grid: kernels.Grid) -> tuple[Pass, Bins]:
+def _begin(step: Reduce, source: Source, grid: kernels.Grid) -> tuple[Pass, Bins]:
     """Lay the bins; of a stream, by the first band, which is kept."""
     rows, hdu = source.rows, source.hdu
     over = Pass(rows, step.region.x_px, step.region.y_px, apart=not isinstance(rows, Mapped | Held))
@@ -251,7 +251,7 @@ def _lend_colours(plane: NDArray[np.float32], grid: kernels.Grid) -> None:
         plane[channel, bottom, -1] = plane[channel, bottom, -2]
 
 
-def _demosaic(step: Reduce, source: _Source, plane: NDArray[np.float32]) -> None:
+def _demosaic(step: Reduce, source: Source, plane: NDArray[np.float32]) -> None:
     """Make three full-size channels, some rows at a time; pixels that border on the region help at its edges.
 
     Each row is borrowed once, in order: the last two of one turn are the first two of the next.

@@ -13,7 +13,7 @@ from cgi_worker.steps import reduce
 from cgi_worker.steps.colours import sample_of
 from cgi_worker.steps.encode import Sink, write
 from cgi_worker.steps.levels import Level, settle_all
-from cgi_worker.steps.tone import Laid, Lying, as_stored, draw, read_spreads, tell
+from cgi_worker.steps.tone import Laid, Lying, as_stored, draw, read_samples, read_spreads, tell
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.recipe import is_colour
 from cgi_worker.wire.steps import Reduce, Tile, Tone
@@ -115,7 +115,9 @@ def settle(step: Tile, work: Work) -> tuple[Level, ...]:
     look = (msgspec.structs.replace(step.tone, width_px=0, height_px=0), channels, keys)
     if look not in _settled:
         spreads = read_spreads(work, range(first, first + count)) if count else (None,) * channels
+        last = first + count
+        sampled = read_samples(work, range(last, last + count)) if step.tone.sampled else (None,) * channels
         while len(_settled) >= SETTLED_MAX:
             del _settled[next(iter(_settled))]
-        _settled[look] = settle_all(step.tone, spreads, (None,) * channels)
+        _settled[look] = settle_all(step.tone, spreads, sampled)
     return _settled[look]

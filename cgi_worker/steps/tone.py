@@ -16,9 +16,8 @@ from cgi_worker.steps.colours import colours_of, sample_of
 from cgi_worker.steps.curve import Curve, at_least, thresholds
 from cgi_worker.steps.levels import Channel, Distribution, Level, Samples, distribution, settle_all
 from cgi_worker.steps.work import Made, Work
-from cgi_worker.steps.zscale import strided
 from cgi_worker.wire.steps import Tone
-from cgi_worker.wire.view import Stretch, Zscale
+from cgi_worker.wire.view import Stretch
 
 Spreads = tuple[Distribution | None, ...]
 Planes = Sequence[NDArray[np.float32]]
@@ -83,8 +82,10 @@ def do(step: Tone, work: Work) -> Made:
     spreads: Spreads = (None,) * len(planes)
     if step.counted:
         spreads = read_spreads(work, range(step.planes, 2 * step.planes))
-    counted = msgspec.json.decode(work.input_facts(step.planes), type=Lying) if step.counted else lying
-    levels = settle_all(step, spreads, _samples(step, planes, lying, counted))
+    samples: tuple[Samples, ...] = (None,) * len(planes)
+    if step.sampled:
+        samples = read_samples(work, range(2 * step.planes, 3 * step.planes))
+    levels = settle_all(step, spreads, samples)
     picture = work.output_array(0)
     draw(step, levels, Laid(planes, lying), picture, threads=work.threads)
     toned = tell(step, levels)
@@ -186,9 +187,7 @@ def read_spreads(work: Work, histograms: range) -> Spreads:
     return tuple(found)
 
 
-def _samples(step: Tone, planes: Planes, lying: Lying, counted: Lying) -> tuple[Samples, ...]:
-    """Take for zscale what astropy would take, where the planes are all the pixels; else the histogram must do."""
-    whole = (lying.width_px, lying.height_px) == (counted.width_px, counted.height_px)
-    if isinstance(step.levels, Zscale) and lying.factor == 1 and whole:
-        return tuple(strided(plane) for plane in planes)
-    return (None,) * len(planes)
+def read_samples(work: Work, samples: range) -> tuple[Samples, ...]:
+    """Read what zscale looks at (these inputs): ascending; None where no pixel is good."""
+    found = [values[~np.isnan(values)] for values in map(work.input_array, samples)]
+    return tuple(values if values.size else None for values in found)

@@ -10,6 +10,7 @@ from cgi_worker.wire.facts import FACTS_BYTES_MAX, HEADER_BYTES_MAX, Facts, Sour
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.steps import (
     BINS,
+    SAMPLES,
     Buffer,
     Deliver,
     Encode,
@@ -17,10 +18,11 @@ from cgi_worker.wire.steps import (
     Read,
     Recipe,
     Reduce,
+    Sample,
     Stage,
     Tone,
 )
-from cgi_worker.wire.view import FORMAT_SIDE_PX_MAX, Cut, Format, Mid, PerChannel, Region, View
+from cgi_worker.wire.view import FORMAT_SIDE_PX_MAX, Cut, Format, Mid, PerChannel, Region, View, Zscale
 
 FACTOR_MAX: Final = 4096  # A row band of this many rows still sums 16-bit counts exactly in uint64.
 COARSE_PX_MIN: Final = 150_000_000  # A plane of more pixels is shown coarse first, to who accepts that.
@@ -39,8 +41,10 @@ def parse_recipe(source: Source, result: int = 1) -> Recipe:
     return Recipe((Stage(Parse(), (), (0, 1)),), buffers, result)
 
 
-def picture_recipe(view: View, facts: Facts, source: Source) -> Recipe:
+def picture_recipe(view: View, facts: Facts, source: Source, *, read_px: int = 0) -> Recipe:
     """Requalify a view with its frame's facts: every "auto" settled, every size known.
+
+    read_px  of each plane so many pixels will do, in rows that lie apart; 0: that is for the view to say.
 
     Raises  ViewError when the frame cannot satisfy the view; nothing is half-made.
     """
@@ -49,10 +53,12 @@ def picture_recipe(view: View, facts: Facts, source: Source) -> Recipe:
     size, factor = _fit(view, region, channels[0].cfa)
     making = Making(source)
     tone = tone_of(view, channels, size)
+    coarse = _reduce_of(view, channels[0], region, factor, read_px=read_px).taken > 0
+    tone = msgspec.structs.replace(tone, sampled=tone.sampled and not coarse)
     elsewhere = tone.counted and view.levels_from == "plane" and region != clip(None, channels[0].hdu)
     planes, histograms = [], []
     for channel in channels:
-        step = _reduce_of(view, channel, region, factor)
+        step = _reduce_of(view, channel, region, factor, read_px=read_px)
         plane, histogram = reduced(making, channel, step, counted=tone.counted and not elsewhere)
         planes.append(plane)
         histograms += histogram
@@ -60,8 +66,9 @@ def picture_recipe(view: View, facts: Facts, source: Source) -> Recipe:
     if elsewhere:
         histograms += histograms_of(making, view, facts)
         made["counted"] = [making.buffers[at].key for at in histograms]
+    samples = samples_of(making, channels, None if elsewhere else region) if tone.sampled else ()
     toned = making.add(
-        tone, (*planes, *histograms), tone_buffer(source, tone, is_colour(tone, count_of(channels)), made)
+        tone, (*planes, *histograms, *samples), tone_buffer(source, tone, is_colour(tone, count_of(channels)), made)
     )
     encode = Encode(view.format, view.quality, view.subsampling)
     # Noise at quality 100 stays below 2 bytes a sample.
@@ -122,6 +129,20 @@ def reduced(making: Making, channel: Channel, step: Reduce, *, counted: bool) ->
     return plane, [plane + 1] if counted else []
 
 
+def samples_of(making: Making, channels: tuple[Channel, ...], region: Region | None) -> tuple[int, ...]:
+    """Add what takes zscale's sample of each channel, of its whole plane if no region is given; return the indices."""
+    return tuple(_sampled(making, channel, clip(region, channel.hdu)) for channel in channels)
+
+
+def _sampled(making: Making, channel: Channel, region: Region) -> int:
+    hdu = channel.hdu
+    whole = (region.width_px, region.height_px) == (hdu.width_px, hdu.height_px)
+    inputs = (read(making, channel),) if channel.streamed and not whole else ()
+    where = {"hdu": hdu.index, "plane": channel.plane, "region": msgspec.to_builtins(region)}
+    buffer = Buffer(key("sample", making.source, where), SAMPLES * 8, "f8", (SAMPLES,))
+    return making.add(Sample(hdu, channel.plane, region, channel.parts), inputs, buffer)
+
+
 def histograms_of(making: Making, view: View, facts: Facts) -> tuple[int, ...]:
     """Add the reductions of the whole planes that an overview needs as well; return the histogram of each plane.
 
@@ -162,12 +183,14 @@ def tone_of(view: View, channels: tuple[Channel, ...], size: tuple[int, int]) ->
         raise ViewError("mid", "three midtones are for colour; this picture has one channel")
     if view.map and several:
         raise ViewError("map", "a colour map is for pictures of one channel; color=mono makes this one of them")
+    counted = not (given and mid is not None and not view.neutral)
     return Tone(
         *size, view.levels, mid, view.stretch, view.invert,
         flip_h="h" in view.flip, flip_v=("v" in view.flip) != (not top_down), turn=view.turn,
         power=view.power if view.stretch == "power" else 2.0, link=several and (view.link or view.neutral),
         neutral=several and view.neutral, map=view.map, bad=view.bad, under=view.under, over=view.over,
-        planes=3 if len(channels) == 3 else 1, counted=not (given and mid is not None and not view.neutral),
+        planes=3 if len(channels) == 3 else 1, counted=counted,
+        sampled=isinstance(view.levels, Zscale) and all(channel.cfa is None for channel in channels),
     )  # fmt: skip
 
 
@@ -192,11 +215,19 @@ def tone_buffer(source: Source, tone: Tone, colour: bool, made: dict[str, Any]) 
     return Buffer(key("tone", source, made), math.prod(shape), "u1", shape, kept=False)
 
 
-def _reduce_of(view: View, channel: Channel, region: Region, factor: int) -> Reduce:
+def picture_size(recipe: Recipe) -> tuple[int, int]:
+    """Tell the width and height in pixels of the picture that a recipe makes, as it is seen."""
+    tone = next(stage.step for stage in recipe.stages if isinstance(stage.step, Tone))
+    return (tone.height_px, tone.width_px) if tone.turn in (90, 270) else (tone.width_px, tone.height_px)
+
+
+def _reduce_of(view: View, channel: Channel, region: Region, factor: int, *, read_px: int) -> Reduce:
     pixels = region.width_px * region.height_px
+    if not read_px and not view.exact and pixels >= COARSE_PX_MIN:
+        read_px = COARSE_READ_PX
     taken = 0
-    if not view.exact and pixels >= COARSE_PX_MIN and factor > 1 and not channel.streamed:
-        taken = max(1, factor * COARSE_READ_PX // pixels)
+    if read_px and factor > 1 and not channel.streamed:
+        taken = max(1, factor * read_px // pixels)
         taken += taken % 2 if channel.cfa else 0
         taken = taken if taken < factor else 0
     return Reduce(channel.hdu, channel.plane, region, factor, channel.cfa, view.pool, taken, channel.parts)

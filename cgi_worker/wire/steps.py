@@ -9,6 +9,7 @@ from cgi_worker.wire.question import Question
 from cgi_worker.wire.view import Format, Levels, Mid, Pool, Region, Stretch, Subsampling, Turn
 
 BINS: Final = 65_536
+SAMPLES: Final = 1000  # Of a plane, for zscale.
 
 
 class Parse(msgspec.Struct, frozen=True, tag="parse", tag_field="step", forbid_unknown_fields=True):
@@ -47,6 +48,20 @@ class Reduce(msgspec.Struct, frozen=True, tag="reduce", tag_field="step", forbid
     counted: bool = False
 
 
+class Sample(msgspec.Struct, frozen=True, tag="sample", tag_field="step", forbid_unknown_fields=True):
+    """File, or the plane that `Read` made -> the values that zscale looks at.
+
+    region  in source pixels, inside the plane.
+    parts   as in `Reduce`.
+    Output  (SAMPLES,) float64 in data units, ascending; NaN in place of those that there are too few good pixels for.
+    """
+
+    hdu: Hdu
+    plane: int
+    region: Region
+    parts: tuple[Hdu, ...] = ()
+
+
 class Halve(msgspec.Struct, frozen=True, tag="halve", tag_field="step", forbid_unknown_fields=True):
     """Level n-1 of a pyramid -> level n: both (2 x channels, R, C) float32, means and numbers of good pixels."""
 
@@ -56,6 +71,7 @@ class Tone(msgspec.Struct, frozen=True, tag="tone", tag_field="step", forbid_unk
 
     planes             1 (of one channel, or of three) or 3 (of one channel each): that many inputs are planes.
     counted            their histograms are the inputs after them, one a plane; without it the levels are given.
+    sampled            then come their samples, one a plane; without it zscale samples the histograms.
     width_px, height_px  of the picture before it is turned.
     turn               degrees clockwise, after the flips.
     """
@@ -78,6 +94,7 @@ class Tone(msgspec.Struct, frozen=True, tag="tone", tag_field="step", forbid_unk
     over: int | None = None
     planes: Literal[1, 3] = 1
     counted: bool = True
+    sampled: bool = False
 
 
 class Encode(msgspec.Struct, frozen=True, tag="encode", tag_field="step", forbid_unknown_fields=True):
@@ -96,7 +113,7 @@ class Tile(msgspec.Struct, frozen=True, tag="tile", tag_field="step", forbid_unk
               "plane": full-size planes that `Read` made; "level": planes of the pyramid (counted, as `Halve` makes
               them).
     window    the tile's place in its level, in pixels of that level.
-    tone.counted  the histograms of the whole planes are the last inputs.
+    tone.counted  the histograms of the whole planes are the last inputs, but for their samples if tone.sampled.
     """
 
     reduce: tuple[Reduce, ...]
@@ -122,7 +139,7 @@ class TilePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Tiles(msgspec.Struct, frozen=True, tag="tiles", tag_field="step", forbid_unknown_fields=True):
     """File, or planes of several levels; histograms of the whole planes -> many encoded tiles, in this order.
 
-    histograms  which inputs they are.
+    histograms  which inputs they are, and their samples after them.
     Output      what a tone step says, as JSON, then the tiles, one after the other; what is final grows by one of
                 these at a time. A tile that nobody wants any more takes no bytes.
     """
@@ -157,7 +174,7 @@ class Deliver(msgspec.Struct, frozen=True, tag="deliver", tag_field="step", forb
     head: str
 
 
-Step = Parse | Read | Reduce | Halve | Tone | Encode | Tile | Tiles | Measure | Deliver
+Step = Parse | Read | Reduce | Sample | Halve | Tone | Encode | Tile | Tiles | Measure | Deliver
 
 
 class Buffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,13 +1,13 @@
 """Lists of tiles: what a viewport shows, in the order in which it is wanted, as one step of one todo list."""
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 from cgi_worker.wire.channels import Channel, channels_of
 from cgi_worker.wire.facts import Facts, Source
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.packets import STEP_FACTS_BYTES_MAX
-from cgi_worker.wire.recipe import Making, count_of, histograms_of, is_colour, key, tone_of
+from cgi_worker.wire.recipe import Making, count_of, is_colour, key, tone_of
 from cgi_worker.wire.steps import Buffer, Recipe, TilePart, Tiles
 from cgi_worker.wire.tiles import (
     LEVEL_MAX,
@@ -15,6 +15,7 @@ from cgi_worker.wire.tiles import (
     TilePlace,
     ViewportView,
     level_size,
+    levels_inputs,
     tile_at,
     tile_bytes,
     whole_level,
@@ -22,6 +23,19 @@ from cgi_worker.wire.tiles import (
 )
 from cgi_worker.wire.view import View
 
+
+class Listing(NamedTuple):
+    """Which list it is.
+
+    number  unlike that of any other: what it makes is not shared by key.
+    beside  levels of lists that are made at the same time: all have their pixels counted by the same pass.
+    """
+
+    number: int = 0
+    beside: frozenset[int] = frozenset()
+
+
+ALONE: Final = Listing()
 LIST_MAX: Final = 48  # Tiles of one todo list: what it may write is reserved at once.
 
 
@@ -63,11 +77,14 @@ def check_place(view: View, place: TilePlace, facts: Facts) -> None:
 
 
 def tile_list_recipe(
-    view: View, places: tuple[TilePlace, ...], facts: Facts, source: Source, *, number: int = 0
+    view: View,
+    places: tuple[TilePlace, ...],
+    facts: Facts,
+    source: Source,
+    *,
+    listing: Listing = ALONE,
 ) -> Recipe:
     """Settle how some tiles are made, in this order as far as those of one level stand together.
-
-    number  of this list, unlike that of any other: what it makes is not shared by key.
 
     Raises  ViewError for a tile that there is not, and whatever else the frame cannot satisfy.
     """
@@ -77,10 +94,11 @@ def tile_list_recipe(
     making = Making(source)
     tone = tone_of(view, channels, level_size(channels[0], places[0].level))
     colour = is_colour(tone, count_of(channels))
-    histograms = histograms_of(making, view, facts) if tone.counted else ()
+    levels = tuple(dict.fromkeys(place.level for place in places))
+    histograms = levels_inputs(making, view, facts, (*levels, *listing.beside)) if tone.counted else ()
     inputs, parts, size_bytes = list(histograms), [], STEP_FACTS_BYTES_MAX
-    for level in dict.fromkeys(place.level for place in places):
-        whole, planes = whole_level(making, view, channels, level)
+    for level in levels:
+        whole, planes = whole_level(making, view, channels, level, counted=tone.counted)
         tiles = tuple((place.column, place.row) for place in places if place.level == level)
         parts.append(TilePart(level, tiles, whole, tuple(range(len(inputs), len(inputs) + len(planes)))))
         inputs += planes
@@ -89,7 +107,7 @@ def tile_list_recipe(
             size_bytes += tile_bytes(window.width_px, window.height_px, colour)
     step = Tiles(tuple(parts), tuple(range(len(histograms))))
     # Bytes that lie one after the other are told as they grow: no two jobs share them, or one would hear half of it.
-    name = key("tiles", source, {"list": number})
+    name = key("tiles", source, {"list": listing.number})
     return making.recipe(making.add(step, tuple(inputs), Buffer(name, size_bytes, kept=False)))
 
 

@@ -4,7 +4,7 @@ Level n has one pixel for each 2**n x 2**n source pixels; tile 0, 0 is at the up
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +13,7 @@ from cgi_worker.wire.channels import Channel, channels_of
 from cgi_worker.wire.facts import Facts, Source
 from cgi_worker.wire.grammar import Read as ReadText
 from cgi_worker.wire.grammar import ViewError, in_range
-from cgi_worker.wire.recipe import Making, count_of, histograms_of, is_colour, key, read, reduced, tone_of
+from cgi_worker.wire.recipe import Making, count_of, histograms_of, is_colour, key, read, reduced, samples_of, tone_of
 from cgi_worker.wire.steps import Buffer, Encode, Halve, Recipe, Reduce, Tile, Tone
 from cgi_worker.wire.view import AUTO_SIZE, Region, View, view_from_pairs
 
@@ -52,6 +52,7 @@ class ViewportView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     box     x, y, width, height in pixels of this level, of the picture as it is seen; what lies beside it is left out.
     fit     in their place: all of the picture, at the level that is nearest to its size in this width and height.
     coarse  True: nothing is shown yet, so that a tile of all of it comes first.
+    glance  True: while that takes long, a coarse picture of all of it may come before; only with `fit`.
     """
 
     view: View
@@ -59,6 +60,7 @@ class ViewportView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     coarse: bool = False
     fit: tuple[int, int] | None = None
+    glance: bool = False
 
     @property
     def frame(self) -> str:
@@ -96,8 +98,8 @@ def tile_recipe(wanted: TileView, facts: Facts, source: Source) -> Recipe:
     channels = channels_of(view, facts)
     making = Making(source)
     tone = tone_of(view, channels, level_size(channels[0], level))
-    histograms = histograms_of(making, view, facts) if tone.counted else ()
-    whole, planes = whole_level(making, view, channels, level)
+    histograms = levels_inputs(making, view, facts, (level,)) if tone.counted else ()
+    whole, planes = whole_level(making, view, channels, level, counted=tone.counted)
     step = tile_at(whole, level, (wanted.column, wanted.row))
     return making.recipe(making.add(step, (*planes, *histograms), _buffer(step, channels, source)))
 
@@ -107,14 +109,32 @@ def whole_view(view: View) -> View:
     return msgspec.structs.replace(view, region=None, size=AUTO_SIZE, exact=True, levels_from="region")
 
 
-def whole_level(making: Making, view: View, channels: tuple[Channel, ...], level: int) -> tuple[Tile, tuple[int, ...]]:
+def levels_inputs(making: Making, view: View, facts: Facts, levels: Collection[int]) -> tuple[int, ...]:
+    """Add what the levels of tiles are found from: histograms of each channel, then samples if wanted; return indices.
+
+    Where one of the levels is of the kept pyramid, that is made and counted in one pass over the source.
+    """
+    channels = channels_of(view, facts)
+    if any(_is_kept(view, level) for level in levels):
+        histograms = tuple(_lowest(making, channel, counted=True)[1][0] for channel in channels)
+    else:
+        histograms = histograms_of(making, view, facts)
+    sampled = tone_of(view, channels, level_size(channels[0], 0)).sampled
+    return (*histograms, *(samples_of(making, channels, None) if sampled else ()))
+
+
+def whole_level(
+    making: Making, view: View, channels: tuple[Channel, ...], level: int, *, counted: bool
+) -> tuple[Tile, tuple[int, ...]]:
     """Describe a tile as large as a level, whose parts are the tiles, and add what makes the planes it is cut from.
+
+    counted  the histograms are wanted as well, see `levels_inputs`.
 
     Returns  the tile, and the indices of those planes; none if the tiles are cut out of the file.
     """
     across, down = level_size(channels[0], level)
     tone = tone_of(view, channels, (across, down))
-    kind, planes = _sources(making, view, channels, level)
+    kind, planes = _sources(making, view, channels, level, counted=counted)
     reduces = tuple(
         Reduce(each.hdu, each.plane, _all_of(each), 1 << level, each.cfa, view.pool, parts=each.parts)
         for each in channels
@@ -144,17 +164,24 @@ def level_size(channel: Channel, level: int) -> tuple[int, int]:
     return -(-channel.hdu.width_px >> level), -(-channel.hdu.height_px >> level)
 
 
-def _sources(making: Making, view: View, channels: tuple[Channel, ...], level: int) -> tuple[Any, tuple[int, ...]]:
+def _is_kept(view: View, level: int) -> bool:
+    """Tell whether tiles of this level are cut from the kept pyramid."""
+    return level >= KEPT_LEVEL_MIN and view.pool == "mean"
+
+
+def _sources(
+    making: Making, view: View, channels: tuple[Channel, ...], level: int, *, counted: bool
+) -> tuple[Any, tuple[int, ...]]:
     """Add what makes the planes that tiles of this level are cut from."""
-    if level >= KEPT_LEVEL_MIN and view.pool == "mean":
-        return "level", tuple(_level(making, channel, level) for channel in channels)
+    if _is_kept(view, level):
+        return "level", tuple(_level(making, channel, level, counted=counted) for channel in channels)
     if channels[0].streamed:
         return "plane", tuple(read(making, channel) for channel in channels)
     return "file", ()
 
 
-def _level(making: Making, channel: Channel, level: int) -> int:
-    """Add the steps that make one level: the lowest kept one from the source, each other from the one before."""
+def _lowest(making: Making, channel: Channel, *, counted: bool) -> tuple[int, list[int]]:
+    """Add the step that makes the lowest kept level from the source, and its histogram if it is wanted."""
     step = Reduce(
         channel.hdu,
         channel.plane,
@@ -164,7 +191,12 @@ def _level(making: Making, channel: Channel, level: int) -> int:
         parts=channel.parts,
         counted=True,
     )
-    plane, _ = reduced(making, channel, step, counted=False)
+    return reduced(making, channel, step, counted=counted)
+
+
+def _level(making: Making, channel: Channel, level: int, *, counted: bool) -> int:
+    """Add the steps that make one level: the lowest kept one from the source, each other from the one before."""
+    plane, _ = _lowest(making, channel, counted=counted)
     lowest = making.buffers[plane].key  # Each level is named by it: names within names would double with each.
     for higher in range(KEPT_LEVEL_MIN + 1, level + 1):
         count, rows, columns = making.buffers[plane].shape

@@ -8,12 +8,14 @@ from typing import Final
 import msgspec
 
 from cgi_worker.wire.facts import Facts, Hdu, Source
+from cgi_worker.wire.glance import glance_recipe
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.packets import DESCRIPTORS_MAX, PACKET_BYTES_MAX
 from cgi_worker.wire.recipe import parse_recipe
 from cgi_worker.wire.steps import Recipe
 from cgi_worker.wire.tile_lists import check_place, places_of
 from cgi_worker.wire.tiles import TilePlace, TileView, ViewportView
+from cgi_worker.wire.view import View
 from cgi_worker.wire.wanted import Wanted, hdus_of, recipe_of
 from imgd.core.pool import capacity_for
 from imgd.errors import BadFrame, BadRequest, PlanTooBig
@@ -72,6 +74,22 @@ def plan_viewport(wanted: ViewportView, facts: Facts) -> tuple[TilePlace, ...]:
     """
     with _as_requests():
         return places_of(wanted, facts)
+
+
+def plan_glance(wanted: ViewportView, look: View, facts: Facts, source: Source, *, limits: PlanLimits) -> Recipe | None:
+    """Plan a glance at what a viewport's tiles will show; None where it is of no use.
+
+    look  how the tiles look, every setting settled.
+
+    Raises  as `plan_answer`.
+    """
+    if not wanted.glance or wanted.fit is None:
+        return None
+    with _as_requests():
+        recipe = glance_recipe(look, wanted.fit, facts, source)
+    if recipe is not None:
+        check_size(recipe, limits.budget_bytes)
+    return None if recipe is None else in_passing(recipe)
 
 
 def check_tile(wanted: TileView, facts: Facts) -> TilePlace:

@@ -58,8 +58,9 @@ class Queue:
         def place(job: Job) -> tuple[int, bool, int, int, int]:
             risen = int((now_s - job.at_s) / self._ageing_s)
             owner, session = job.asker.owner, job.asker.session
+            urgency = job.asker.urgency
             return (
-                max(int(Urgency.INTERACTIVE), int(job.asker.urgency) - risen),
+                min(int(urgency), max(int(Urgency.INTERACTIVE), int(urgency) - risen)),
                 not job.continues,
                 self._served.get((owner, ""), 0),
                 self._served.get((owner, session), 0),

@@ -54,7 +54,8 @@ def roll_of(core: Scheduler) -> Roll:
     for job in core.queue:
         counts[job.asker.urgency] += 1
         longest_s = max(longest_s, core.now_s - job.at_s)
-    waiting = Waiting(counts[Urgency.INTERACTIVE], counts[Urgency.PREFETCH], counts[Urgency.BATCH], longest_s)
+    interactive = counts[Urgency.FIRST_LOOK] + counts[Urgency.INTERACTIVE]
+    waiting = Waiting(interactive, counts[Urgency.PREFETCH], counts[Urgency.BATCH], longest_s)
     return Roll(tuple(map(_record, core.workers.values())), waiting)
 
 

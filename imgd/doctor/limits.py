@@ -13,7 +13,7 @@ SEGMENTS_WANTED: Final = 512
 # Measured, see docs/sizing.md: what the processes take beside the budget.
 DAEMON_BYTES: Final = 60 * MIB
 SESSION_BYTES: Final = MIB // 20  # With its connection.
-TEMPLATE_BYTES: Final = 130 * MIB
+TEMPLATE_BYTES: Final = 205 * MIB  # With its libraries' pages, which other processes of the machine may share.
 WORKER_BYTES: Final = 40 * MIB
 _FIRST_TOUCH_SLOW_MS: Final = 3.0
 

@@ -6,6 +6,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from cgi_worker.wire.facts import Facts, Source
 from cgi_worker.wire.recipe import MEDIA_TYPES
 from cgi_worker.wire.steps import Recipe
@@ -17,6 +19,7 @@ from imgd.core.planner import plan_viewport
 from imgd.core.pool import capacity_for
 from imgd.engine.client import Terms, open_job
 from imgd.engine.forges import Forges
+from imgd.engine.glancing import at_first, glance_at, is_worth_it
 from imgd.engine.looks import Look
 from imgd.engine.supervise import Floor
 from imgd.engine.tile_desk import Asking, MadeTile, TileDesk
@@ -60,6 +63,12 @@ class Knowing(Protocol):
 
     def look_at(self, wanted: ViewportView, facts: Facts, source: Source) -> Look:
         """Take a viewport's view for what its tiles are of.
+
+        Raises  ImgdError.
+        """
+
+    def plan_glance(self, wanted: ViewportView, look: Look) -> Recipe | None:
+        """Plan a glance at what a viewport's tiles will show; None where it is of no use.
 
         Raises  ImgdError.
         """
@@ -109,7 +118,9 @@ class Carrying:
         else:
             yield StepNews(PARSE, "parse", "start")
             said: list[TellStep] = []
-            facts = await self._known.learn(found, order.asker, said.append)
+            at_once = isinstance(order.wanted, ViewportView) and order.wanted.glance
+            asker = at_first(order.asker) if at_once else order.asker
+            facts = await self._known.learn(found, asker, said.append)
             yield _news_of(said[-1] if said else TellStep(0, 0, "end"), "parse", PARSE)
         yield Learned(facts)
         if isinstance(order.wanted, ViewportView):
@@ -152,6 +163,13 @@ class Carrying:
         steps = _Steps(_prepared(look, places))
         _check_limits(steps.recipe, order.limits, more=len(places) - 1)
         media_type = MEDIA_TYPES[look.view.format]
+        glance = known.plan_glance(wanted, look)
+        if glance is not None and is_worth_it(known.floor, steps.recipe):
+            seen = await glance_at(known.floor, glance, order.asker, self._found, media_type=media_type)
+            if seen is not None:
+                yield seen
+                places = plan_viewport(replace(wanted, coarse=False), facts)  # A coarse tile would show less.
+                steps = _Steps(_prepared(look, places))
         asking = Asking(look, order.asker, self._found.path_fd, continues=begun)
         started, made_bytes = False, 0
         try:

@@ -98,9 +98,11 @@ class Desk:
 
         Cancelled  the worker is killed; this returns, or raises Cancelled, only when it is gone.
         """
+        is_forked = False
         with self._limit:
             try:
                 self._link = await fork()
+                is_forked = True
             except NoWorker as error:
                 self._warn("was not started: %s", error)
                 if error.lacking:
@@ -115,7 +117,8 @@ class Desk:
                 link, self._link = self._link, None
                 await self._end(link, outcome)
             return outcome
-        self._warn("took longer than %g s, and was killed", self.limit_s)
+        words = "took longer than %g s, and was killed" if is_forked else "could not be started within %g s"
+        self._warn(words, self.limit_s)
         return TimedOut(self.limit_s)
 
     async def gone(self) -> None:

@@ -21,7 +21,16 @@ from cgi_worker.wire.wanted import Wanted, media_type_of
 from imgd.config import Settings
 from imgd.core.events import Event, LimitsChanged, TellStep, WorkersOutdated
 from imgd.core.limits import Limits
-from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, check_tile, in_passing, plan_answer, plan_parse
+from imgd.core.planner import (
+    FACTS_RESULT,
+    HEADER_RESULT,
+    PlanLimits,
+    check_tile,
+    in_passing,
+    plan_answer,
+    plan_glance,
+    plan_parse,
+)
 from imgd.core.scheduler import Scheduler
 from imgd.core.story import Story
 from imgd.engine.answer import Known, Qualified
@@ -289,6 +298,13 @@ class Engine:
                 self._looks.popitem(last=False)
         self._looks.move_to_end(name)
         return look
+
+    def plan_glance(self, wanted: ViewportView, look: Look) -> Recipe | None:
+        """Plan a glance at what a viewport's tiles will show; None where it is of no use.
+
+        Raises  ImgdError.
+        """
+        return plan_glance(wanted, look.view, look.facts, look.source, limits=self._limits)
 
     def _settled(self, view: View) -> View:
         return msgspec.structs.replace(view, rows=self._rows) if view.rows == "auto" else view

@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from cgi_worker.wire.steps import Recipe
-from cgi_worker.wire.tile_lists import LIST_MAX, tile_list_recipe
+from cgi_worker.wire.tile_lists import LIST_MAX, Listing, tile_list_recipe
 from cgi_worker.wire.tiles import TILE_PX, TilePlace, tile_bytes
 from imgd.core.events import TellStep
 from imgd.core.planner import check_size
@@ -118,6 +118,7 @@ class _List:
     waiting  who waits for each, by etag; one that nobody waits for is dropped.
     making   etags of the job that runs, in order.
     made     so many of them are made.
+    beside   levels of all tiles that were wanted with these.
     name     under which others may be put on it before it is begun: one look, one level.
     """
 
@@ -130,6 +131,7 @@ class _List:
     client: Client | None = None
     making: list[str] = field(default_factory=list)
     made: int = 0
+    beside: frozenset[int] = frozenset()
     name: tuple[bytes, int] | None = None
 
     @property
@@ -200,8 +202,11 @@ class TileDesk:
         if alone:
             self._gather(asking, new)
         elif new:
+            levels = frozenset(place.level for place, _ in new)
             for part in self._share_out(new):
-                self._inbox.put(self._list_of(asking, part))
+                making = self._list_of(asking, part)
+                making.beside = levels
+                self._inbox.put(making)
 
     def leave(self, asking: Asking) -> None:
         """Want nothing any more: what nobody else waits for is not made, if it is not being made this moment."""
@@ -322,7 +327,8 @@ class TileDesk:
         levels = list(dict.fromkeys(making.places[etag].level for etag in wanted))
         making.making = sorted(wanted, key=lambda etag: levels.index(making.places[etag].level))  # As they are made.
         places = tuple(making.places[etag] for etag in making.making)
-        recipe = tile_list_recipe(look.view, places, look.facts, look.source, number=making.number)
+        listing = Listing(making.number, making.beside)
+        recipe = tile_list_recipe(look.view, places, look.facts, look.source, listing=listing)
         check_size(recipe, self._floor.core.pool.budget_bytes)
         found, terms = OpenSource(making.path_fd, look.source), Terms(continues=making.founder.continues, watched=True)
         asker = replace(making.founder.asker, runner="")  # No list takes the place of another.

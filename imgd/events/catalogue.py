@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -13,14 +13,16 @@ from imgd.errors import Busy, NoSuchFrame
 from imgd.events.catalogue_query import Found, Named, Order, Query, Row
 from imgd.events.search import Compare, read_search
 from imgd.events.sessions import TookTooLong
+from imgd.events.sharing import Crowded, Sharing
 from imgd.events.store import Store, StoreDown
 from imgd.threads import NoThread, in_thread
 
 SEARCH_LIMIT_S: Final = 5.0
 WAIT_LIMIT_S: Final = 10.0
-WAITING_MAX: Final = 32
+WAITING_MAX: Final = 128  # Different ones: pages of 50 000 frames without terms take about 40 ms each, two at a time.
 _RETRY_AFTER_S: Final = 2.0
-_FEW: Final = 50  # Rows that are written at once: a thread would cost more.
+_TOO_LONG: Final = "the search took too long; name a directory, or search for less"
+_FEW: Final = 100  # Rows that are written at once: a thread's work of 2 ms holds up the loop as well, for as long.
 TOLD: Final = (
     "OBJECT", "FILTER", "EXPTIME", "EXPOSURE", "DATE-OBS", "IMAGETYP", "INSTRUME", "TELESCOP", "GAIN", "CCD-TEMP",
     "NAXIS1", "NAXIS2", "NAXIS3",
@@ -63,11 +65,11 @@ class ToldRow(msgspec.Struct, frozen=True):
 
 
 class ToldPage(msgspec.Struct, frozen=True):
-    """A page, as it is told: see `Found` for the numbers."""
+    """A page, as it is told: see `Found` for the numbers. rows: a list of `ToldRow`, written already."""
 
     total: int
     offset: int
-    rows: list[ToldRow]
+    rows: msgspec.Raw
     frames: int
     described: int
     complete: bool
@@ -76,16 +78,49 @@ class ToldPage(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a search found, for all who share it; pages that are equal are written once."""
+
+    query: Query
+    found: Found
+    rows: msgspec.Raw
+    written: dict[tuple[bool, str], bytes] = field(default_factory=dict)
+
+    def page(self, complete: bool, down: str) -> bytes:
+        """Write the page as it is for one who asked."""
+        page = self.written.get((complete, down))
+        if page is None:
+            found = self.found
+            page = self.written[complete, down] = msgspec.json.encode(ToldPage(
+                found.total, self.query.offset, self.rows, found.frames, found.described, complete, down or None,
+                found.at,
+            ))  # fmt: skip
+        return page
+
+
+class _Refusal(NamedTuple):
+    """Why there is no answer, and in one word what was short."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogueStatistics:
-    """Figures since the start. searching: that are being answered, or wait."""
+    """Figures since the start.
+
+    shared_total  that were answered by one that waited already.
+    searching     different ones that are being answered, or wait.
+    """
 
     searches_total: int
+    shared_total: int
     refused_total: int
     searching: int
 
 
 class Catalogue:
-    """Answers from the store's index.
+    """Answers from the store's index; equal searches that wait are one, see `Sharing`.
 
     roots  tells the roots that are served. down: why the store takes nothing now, so that the index may be behind.
     """
@@ -94,10 +129,17 @@ class Catalogue:
         self._store = store
         self._roots = roots
         self._down = down
-        self._searches = self._refused = self._searching = 0
+        self._sharing: Sharing[Query, _Answer | _Refusal] = Sharing(self._find, WAITING_MAX)
+        self._searches = self._refused = 0
+
+    async def run(self) -> None:
+        """Search for those who ask, until cancelled."""
+        await self._sharing.serve()
 
     async def page(self, asked: Asked) -> bytes:
         """Tell a page, as JSON.
+
+        Blocks while `run` does not run. Cancelled: others who asked for the same are told it.
 
         Raises  BadRequest naming `search`; NoSuchFrame if there is no such root; Busy if the store does not answer, or
                 not in time, or too many ask.
@@ -106,30 +148,20 @@ class Catalogue:
         seen = self._roots()
         served = self._served(asked, seen)
         at = asked.at if asked.at and asked.at.root in served else None
+        complete = all(root.walked for root in seen if asked.root in ("", root.name))
         query = Query(served, asked.below, terms, asked.order, asked.offset, asked.limit, at)
         self._searches += 1
         try:
-            found = await self._find(query)
+            answer = await self._share(query)
         except Busy:
             self._refused += 1
             raise
-        more = tuple(term.key for term in terms if isinstance(term, Compare))
-        complete = all(root.walked for root in seen if asked.root in ("", root.name))
-
-        def write() -> bytes:
-            rows = [_told(row, (*TOLD, *more)) for row in found.rows]
-            down = self._down() or None
-            page = ToldPage(found.total, asked.offset, rows, found.frames, found.described, complete, down, found.at)
-            return msgspec.json.encode(page)
-
-        if len(found.rows) > _FEW:
-            with suppress(NoThread):
-                return await in_thread(write)
-        return write()
+        return answer.page(complete, self._down())
 
     def statistics(self) -> CatalogueStatistics:
         """Tell figures."""
-        return CatalogueStatistics(self._searches, self._refused, self._searching)
+        sharing = self._sharing
+        return CatalogueStatistics(self._searches, sharing.joined_total, self._refused, sharing.asked)
 
     def _served(self, asked: Asked, seen: Sequence[RootSeen]) -> tuple[str, ...]:
         """Choose roots: what is not there now cannot be looked at, and is not told of."""
@@ -142,22 +174,35 @@ class Catalogue:
             raise Busy(f"the directory of root {asked.root!r} is not there", _RETRY_AFTER_S, "root_away")
         return (asked.root,)
 
-    async def _find(self, query: Query) -> Found:
-        if self._searching >= WAITING_MAX:
-            raise Busy("too many searches wait already", _RETRY_AFTER_S, "searches")
-        self._searching += 1
+    async def _share(self, query: Query) -> _Answer:
         try:
             with trio.fail_after(WAIT_LIMIT_S):
-                return await self._store.search(query, SEARCH_LIMIT_S)
-        except (TookTooLong, trio.TooSlowError) as error:
-            raise Busy(
-                "the search took too long; name a directory, or search for less", _RETRY_AFTER_S, "searches"
-            ) from error
+                answer = await self._sharing.ask(query)
+        except Crowded as error:
+            raise Busy("too many searches wait already", _RETRY_AFTER_S, "searches") from error
+        except trio.TooSlowError as error:
+            raise Busy(_TOO_LONG, _RETRY_AFTER_S, "searches") from error
+        if isinstance(answer, _Refusal):
+            raise Busy(answer.text, _RETRY_AFTER_S, answer.reason)
+        return answer
+
+    async def _find(self, query: Query, begins: Callable[[], None]) -> _Answer | _Refusal:
+        try:
+            found = await self._store.search(query, SEARCH_LIMIT_S, begins)
+        except TookTooLong:
+            return _Refusal(_TOO_LONG, "searches")
         except StoreDown as error:
             why = str(error) or "it does not answer"
-            raise Busy(f"the store that keeps the index of frames is down: {why}", _RETRY_AFTER_S, "store") from error
-        finally:
-            self._searching -= 1
+            return _Refusal(f"the store that keeps the index of frames is down: {why}", "store")
+        if len(found.rows) > _FEW:
+            with suppress(NoThread):
+                return await in_thread(_answer_of, query, found)
+        return _answer_of(query, found)
+
+
+def _answer_of(query: Query, found: Found) -> _Answer:
+    keywords = (*TOLD, *(term.key for term in query.terms if isinstance(term, Compare)))
+    return _Answer(query, found, msgspec.Raw(msgspec.json.encode([_told(row, keywords) for row in found.rows])))
 
 
 def _told(row: Row, keywords: Sequence[str]) -> ToldRow:

@@ -18,7 +18,7 @@ from imgd.events.lending import Lending
 from imgd.events.patience import Patience
 from imgd.events.scribe import Scribe, ScribeStatistics, writing
 from imgd.events.sessions import Database, Session, is_behind
-from imgd.events.store import Change, Head, Retention, StoreDown
+from imgd.events.store import Change, Head, Retention, StoreDown, nobody_asks
 from imgd.steady import SteadyClock
 
 _WAITING_MAX: Final = 1024
@@ -126,11 +126,11 @@ class DurableStore:
                 return
             after = rows[-1][0]
 
-    async def search(self, query: Query, limit_s: float) -> Found:
-        """Read a page of the catalogue, and count."""
+    async def search(self, query: Query, limit_s: float, begins: Callable[[], None] = nobody_asks) -> Found:
+        """Read a page of the catalogue, and count; `begins` is called before anything is read."""
         if not query.roots:
             return Found(0, 0, 0, ())
-        return await self._searching.use(partial(_search, query, limit_s))
+        return await self._searching.use(partial(_search, query, limit_s, begins))
 
     async def unlooked(self, roots: Sequence[str], after: Unlooked | None, limit: int) -> Sequence[Unlooked]:
         """Read frames whose header is not known as they are now, the newest first, those that follow this one."""
@@ -203,7 +203,8 @@ def _page(root: str, after: bytes, limit: int, session: Session) -> list[tuple[b
     return session.page(root, after, limit)
 
 
-def _search(query: Query, limit_s: float, session: Session) -> Found:
+def _search(query: Query, limit_s: float, begins: Callable[[], None], session: Session) -> Found:
+    begins()
     return found_of(query, *session.select(select_page(query, session.dialect), limit_s))
 
 

@@ -52,6 +52,10 @@ class Retention(msgspec.Struct, frozen=True):
     count: int
 
 
+def nobody_asks() -> None:
+    """Do nothing: nobody asked to be told."""
+
+
 class Store(Protocol):
     """A log with dense ids, and the index of frames that are known. All methods may be called by many tasks at once.
 
@@ -109,8 +113,10 @@ class Store(Protocol):
         """Read the index of a root, page by page, by path."""
         ...
 
-    async def search(self, query: Query, limit_s: float) -> Found:
+    async def search(self, query: Query, limit_s: float, begins: Callable[[], None] = nobody_asks) -> Found:
         """Read a page of the catalogue, all as of one moment; few do so at the same time, the others wait.
+
+        begins  is called, in a thread, just before that moment.
 
         Raises  TookTooLong, a StoreDown.
         """

@@ -4,13 +4,19 @@ import errno
 import logging
 import math
 import os
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
 import trio
 
 SAY_AGAIN_S: Final = 60.0
+AT_ONCE: Final = 64  # Connections, before others have their turn: one would have a crowd wait for seconds.
 PAUSE_S: Final = 0.1  # So short that who waits hardly notices; so long that trying again costs nothing.
+GONE_ALREADY: Final = frozenset(  # The client's connection broke before it was accepted: see accept(2).
+    {errno.ECONNABORTED, errno.EPROTO, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.ENONET, errno.EHOSTUNREACH,
+     errno.EOPNOTSUPP, errno.ENETDOWN, errno.ENETUNREACH, errno.EPERM}
+)  # fmt: skip
 SHORT_OF: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _log = logging.getLogger("imgd.web")
 
@@ -65,14 +71,26 @@ async def accept_all(
             await trio.aclose_forcefully(stream)
 
     async with listener:
-        while True:
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                if error.errno not in SHORT_OF:
-                    raise
-                shortage.pause(listener, error)
-                await trio.sleep(PAUSE_S)
-            else:
-                shortage.resume(listener)
-                connections.start_soon(serving, stream)
+        with socket.socket(fileno=os.dup(listener.socket.fileno())) as raw:
+            raw.setblocking(False)
+            while True:
+                try:
+                    for _ in range(AT_ONCE):
+                        accepted, _address = raw.accept()
+                        shortage.resume(listener)
+                        connections.start_soon(serving, _stream_of(accepted))
+                    await trio.lowlevel.checkpoint()
+                except BlockingIOError:
+                    await trio.lowlevel.wait_readable(raw)
+                except OSError as error:
+                    if error.errno in SHORT_OF:
+                        shortage.pause(listener, error)
+                        await trio.sleep(PAUSE_S)
+                    elif error.errno in GONE_ALREADY:
+                        await trio.lowlevel.checkpoint()
+                    else:
+                        raise
+
+
+def _stream_of(accepted: socket.socket) -> trio.SocketStream:
+    return trio.SocketStream(trio.socket.from_stdlib_socket(accepted))

@@ -92,6 +92,7 @@ class WebApp:
         """Take up other settings, for what begins from now on; all sessions stay."""
         self._answers.send_limit_s = settings.send_limit_s
         self._iiif.budget_bytes = settings.budget_bytes
+        self._tile_server.addresses.resize(settings.tile_cache_bytes)
         self._answer_until_gone.body_max = settings.message_bytes
         self._sessions.change_limits(settings.sessions_max, settings.session_uids_max)
         for part in (self._live, self.runs, self._feeds, self._run_answers):
@@ -152,7 +153,8 @@ def make_app(  # noqa: PLR0913  # One for each part.
     """
     answers = Answers(engine, settings.send_limit_s)
     images = Images(answers, sessions)
-    addresses = Addresses(engine.kept_tile, lambda frame, _: roots.serves(frame))
+    tiles_bytes = settings.tile_cache_bytes
+    addresses = Addresses(engine.kept_tile, lambda frame, _: roots.serves(frame), tiles_bytes=tiles_bytes)
     tile_server = TileServer(answers, addresses, settings.rows)
     iiif = Iiif(tile_server, settings.budget_bytes)
     tiles: dict[str, App] = {

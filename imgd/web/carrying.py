@@ -14,15 +14,14 @@ import trio
 from cgi_worker.wire.channels import channels_of
 from cgi_worker.wire.facts import Facts, Source, encode_facts
 from cgi_worker.wire.question import Histogram
-from cgi_worker.wire.recipe import picture_recipe
-from cgi_worker.wire.steps import Tone
+from cgi_worker.wire.recipe import picture_recipe, picture_size
 from cgi_worker.wire.tiles import TILE_PX, TilePlace, ViewportView, level_size
 from cgi_worker.wire.view import Format, View, view_pairs
 from imgd.core.sessions.messages import Figures, Picture, Result
 from imgd.entry import ref_of
-from imgd.errors import ImgdError, PlanTooBig
+from imgd.errors import ImgdError, PlanTooBig, first_of
 from imgd.model import Asker
-from imgd.running import Learned, News, Produced, RunLimits, StepNews
+from imgd.running import Glanced, Learned, News, Produced, RunLimits, StepNews
 from imgd.web.problems import plain_text
 from imgd.web.pyramids import version_of
 from imgd.web.seam import Engine
@@ -111,7 +110,7 @@ async def carry(wish: Wish, means: Means, told: Told) -> dict[str, Any]:
         try:
             return await _carry(wish, means, told)
         except* ImgdError as errors:  # It may come out of a nursery.
-            failed = _first(errors)
+            failed = first_of(errors)
     if failed is not None:
         raise failed
     raise OverTime(f"the run took longer than {means.limit_s:g} s (setting run_limit_s)")
@@ -155,14 +154,6 @@ def budget_of(error: ImgdError) -> Literal["", "time", "steps", "bytes"]:
             return ""
 
 
-def _first(errors: BaseExceptionGroup[ImgdError]) -> ImgdError:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, ImgdError)
-    return error
-
-
 def run_id(wish: Wish, source: Source) -> str:
     """Name a run: the same for the same view of the same source, wherever it is asked for."""
     window: list[Any] = []
@@ -195,6 +186,8 @@ def _hear(course: _Course, news: News) -> None:
                 _tell_facts(course, facts)
         case Produced():
             _take(course, news)
+        case Glanced(media_type, width_px, height_px, body):
+            course.told.encoded(Picture(body, "", _FORMATS[media_type], width_px, height_px, glance=True))
 
 
 def _numbered(news: StepNews, number: int) -> StepNews:
@@ -257,10 +250,7 @@ def _document(course: _Course) -> dict[str, Any]:
 
 def _picture_size(course: _Course) -> tuple[int, int]:
     assert course.facts is not None, "a picture is made after its frame's facts are known"
-    recipe = picture_recipe(course.wish.view, course.facts, course.source)
-    tone = next(stage.step for stage in recipe.stages if isinstance(stage.step, Tone))
-    turned = tone.turn in (90, 270)
-    return (tone.height_px, tone.width_px) if turned else (tone.width_px, tone.height_px)
+    return picture_size(picture_recipe(course.wish.view, course.facts, course.source))
 
 
 def _tile_size(course: _Course, place: TilePlace) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from imgd.engine.answer import Qualified
 from imgd.engine.client import Terms
 from imgd.engine.guest import Guest, pidfd_of_peer
 from imgd.engine.render import Engine
-from imgd.errors import BadRequest, BrokeOff, ConfigError, ImgdError, NoSuchFrame, NotOffered, NotYours
+from imgd.errors import BadRequest, BrokeOff, ConfigError, ImgdError, NoSuchFrame, NotOffered, NotYours, first_of
 from imgd.model import Asker
 from imgd.origin import ORIGIN, Origin
 from imgd.query import read_pairs
@@ -172,7 +172,7 @@ async def _reply(raw: socket.socket, desk: CgiDesk, ask: Ask, who: tuple[int, in
             guest = Guest(desk.engine.floor, worker, raw, pidfd)
             answer = await _lend(guest, desk, (wanted, asker), head)
     except* ImgdError as errors:
-        answer = _failure(errors.exceptions[0])
+        answer = _failure(first_of(errors))
     return answer
 
 
@@ -203,9 +203,8 @@ async def _cancel_when_gone(raw: socket.socket, answering: trio.CancelScope) -> 
     answering.cancel()
 
 
-def _failure(error: BaseException) -> Answer:
+def _failure(error: ImgdError) -> Answer:
     """Put an error into an answer, unless part of the picture is out already."""
-    assert isinstance(error, ImgdError)
     if isinstance(error, BrokeOff):
         log.warning("a CGI's answer broke off: %s", error.text)
         return Answer(500, "", "")

@@ -12,7 +12,7 @@ from cgi_worker.wire.facts import Source
 from cgi_worker.wire.told import levels_text
 from cgi_worker.wire.wanted import Wanted
 from imgd.engine.answer import Answer
-from imgd.errors import ImgdError, OtherVersion
+from imgd.errors import ImgdError, OtherVersion, first_of
 from imgd.model import Asker
 from imgd.web.addresses import client_of
 from imgd.web.problems import REASON, Headers, send_problem, send_status
@@ -152,7 +152,7 @@ class Answers:
         try:
             await work(reply)
         except* ImgdError as errors:  # It may come out of a nursery.
-            failed = _first(errors)
+            failed = first_of(errors)
         if failed is None:
             return
         if reply.begun:
@@ -215,14 +215,6 @@ async def _closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[
     finally:
         if isinstance(chunks, AsyncGenerator):
             await chunks.aclose()
-
-
-def _first(errors: BaseExceptionGroup[ImgdError]) -> ImgdError:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, ImgdError)
-    return error
 
 
 def asker_of(scope: Scope) -> Asker:

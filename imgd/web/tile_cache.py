@@ -8,7 +8,9 @@ from typing import Final
 from imgd.model import Asker
 from imgd.web.problems import Headers
 
-ADDRESSES_MAX: Final = 4_096  # About 2 kB each; tiles that fill a screen are forty.
+ADDRESSES_MAX: Final = 4_096  # About 2 kB each.
+ADDRESSES_MIN: Final = 40  # Tiles that fill a screen.
+TILE_BYTES: Final = 16_384  # Few tiles take less: more addresses than there can be tiles are of no use.
 ADDRESS_BYTES_MAX: Final = 1_024  # A longer one is not remembered.
 
 MaySee = Callable[[str, Asker], bool]
@@ -52,11 +54,22 @@ class Addresses:
     Whoever asks is looked at each time.
     """
 
-    def __init__(self, find_tile: FindTile, may_see: MaySee = everybody) -> None:
+    def __init__(self, find_tile: FindTile, may_see: MaySee = everybody, *, tiles_bytes: int) -> None:
+        """Make it.
+
+        tiles_bytes  of tiles that are kept at most.
+        """
         self._find_tile = find_tile
         self._may_see = may_see
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._hits_total = 0
+        self.resize(tiles_bytes)
+
+    def resize(self, tiles_bytes: int) -> None:
+        """Remember as many as are good for so many bytes of tiles."""
+        self._most = min(ADDRESSES_MAX, max(ADDRESSES_MIN, tiles_bytes // TILE_BYTES))
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
 
     def statistics(self) -> AddressStatistics:
         """Sum up."""
@@ -79,5 +92,5 @@ class Addresses:
         """Give this answer at an address that names a version, for as long as the tile (its etag) is kept."""
         if len(address) <= ADDRESS_BYTES_MAX:
             self._known[address] = _Known(tile, frame, hit.etag, hit.headers)
-            if len(self._known) > ADDRESSES_MAX:
+            if len(self._known) > self._most:
                 self._known.popitem(last=False)

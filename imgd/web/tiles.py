@@ -54,13 +54,13 @@ class TileServer:
 
     def __init__(self, answers: Answers, addresses: Addresses, rows: RowOrder) -> None:
         self.answers = answers
-        self._addresses = addresses
+        self.addresses = addresses
         self.rows = rows
         self.pyramids = Pyramids(answers.engine)
 
     def hit(self, scope: Scope) -> Hit | None:
         """Find an answer that needs nobody: of an address that names a version, and was answered before."""
-        return self._addresses.find(address_of(scope), asker_of(scope)) if scope["method"] in ("GET", "HEAD") else None
+        return self.addresses.find(address_of(scope), asker_of(scope)) if scope["method"] in ("GET", "HEAD") else None
 
     async def send_hit(self, hit: Hit, scope: Scope, send: Send) -> None:
         """Answer with it."""
@@ -143,7 +143,7 @@ class TileServer:
         ]
         if pyramid.named.version:
             hit = Hit(etag, merged(headers, SECURITY_HEADERS), body)
-            self._addresses.remember(address_of(reply.scope), view.frame, tile, hit)
+            self.addresses.remember(address_of(reply.scope), view.frame, tile, hit)
         if await reply.whole(headers, body):
             self.answers.counts.answers_total += 1
         else:

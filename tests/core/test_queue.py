@@ -150,6 +150,18 @@ def test_ageing_rises_a_class_at_a_time_and_never_above_the_first() -> None:
     assert queue.in_order(1000.0) == [batch, prefetch, interactive]
 
 
+def test_a_first_look_goes_before_all_that_is_only_not_yet_sharp_however_old() -> None:
+    queue = Queue(10.0)
+    old = make_job(1, Asker("a", urgency=Urgency.BATCH))
+    begun = make_job(2, Asker("b"))
+    begun.continues = True
+    first = make_job(3, Asker("c", urgency=Urgency.FIRST_LOOK), at_s=99.0)
+    later = make_job(4, Asker("d", urgency=Urgency.FIRST_LOOK), at_s=99.5)
+    for job in (old, begun, later, first):
+        queue.add(job)
+    assert queue.in_order(100.0) == [first, later, begun, old]
+
+
 def test_with_result_finds_who_waits_for_a_buffer_as_its_answer() -> None:
     queue = Queue(10.0)
     one, other = make_job(1, Asker(), key="k"), make_job(2, Asker(), key="l")

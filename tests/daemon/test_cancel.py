@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import trio
 
+from tests.daemon.figures import metrics, until_free
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.daemon.test_faults import BIG, catch_worker
 from tests.frames import make
 
@@ -27,16 +27,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-async def until_free(daemon: RunningDaemon) -> None:
-    """Wait until nothing is leased, reserved or running."""
-    with trio.fail_after(FREE_LIMIT_S):
-        while True:
-            figures = await metrics(daemon)
-            if not any(figures[f"imgd_engine_{n}"] for n in ("leased_bytes", "reserved_bytes", "jobs", "workers_busy")):
-                return
-            await trio.sleep(0.01)
-
-
 async def held(daemon: RunningDaemon, jobs: int = 1) -> None:
     """Wait until a job is under way."""
     with trio.fail_after(10):
@@ -51,7 +41,7 @@ async def test_leaving_frees_everything(folder: Path, way: str, moment: str) -> 
         await daemon.get("/img?frame=f/b.fits&size=10,")  # The kernels' first run, and a worker in waiting.
         if moment != "parse":
             await daemon.get("/frame/f/a.fits")
-        await until_free(daemon)
+        await until_free(daemon, FREE_LIMIT_S)
         stopped_before = (await metrics(daemon))["imgd_engine_stopped_total"]
         target = "/img?frame=f/a.fits&levels=0.1,0.9" + ("&size=max&format=png" if moment == "streaming" else "")
         async with trio.open_nursery() as nursery:
@@ -60,7 +50,7 @@ async def test_leaving_frees_everything(folder: Path, way: str, moment: str) -> 
                 await held(daemon)
             await ask_and_leave(daemon, target, way, moment)
             nursery.cancel_scope.cancel()
-        await until_free(daemon)
+        await until_free(daemon, FREE_LIMIT_S)
         if moment in ("reduce", "streaming"):
             assert (await metrics(daemon))["imgd_engine_stopped_total"] > stopped_before, "the worker was not stopped"
         assert (await daemon.get("/img?frame=f/a.fits&size=50,")).status == 200
@@ -139,7 +129,7 @@ async def test_a_session_that_closes_withdraws_its_picture_on_another_connection
                 uid = json.loads(await live.get_message())["uid"]
                 await loading.send("GET", f"/img?u={uid}")
                 await catch_worker(daemon, signal.SIGCONT)
-            await until_free(daemon)
+            await until_free(daemon, FREE_LIMIT_S)
             assert (await metrics(daemon))["imgd_engine_stopped_total"] == 1
             answer = await loading.response()
             assert answer.status == 503

@@ -2,17 +2,23 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import trio
+import trio.testing
 
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon
 from tests.frames import make
 
 LIMIT_S = 30.0
+CROWD = 100
+FRAMES = 3_000
+WORDS = "search=" + quote("a b c d e f g h")  # Each is looked for in each frame's name: a search that takes a while.
 
 
 def frame(seconds: float, **cards: str) -> bytes:
@@ -109,3 +115,37 @@ async def test_nothing_is_looked_into_unless_that_is_wanted(tmp_path: Path) -> N
             while not (told := await catalogue(daemon))["complete"]:
                 await trio.sleep(0.05)
         assert (told["total"], told["described"]) == (5, 0)
+
+
+async def test_a_crowd_that_asks_for_one_page_at_once_is_answered_by_few_searches(tmp_path: Path) -> None:
+    """Nobody is refused because others look at the same page in the same moment."""
+    root = tmp_path / "abcdefgh"
+    root.mkdir()
+    for number in range(FRAMES):
+        (root / f"{number:05d}.fits").touch()
+    async with running_daemon(f"abcdefgh={root}") as daemon:
+        with trio.fail_after(LIMIT_S):
+            while not (told := await catalogue(daemon, WORDS))["complete"]:
+                await trio.sleep(0.05)
+        assert told["total"] == FRAMES
+        before = await metrics(daemon)
+        pages: list[Any] = []
+
+        async def ask() -> None:
+            pages.append(await catalogue(daemon, WORDS))
+
+        async with trio.open_nursery() as nursery:
+            os.kill(daemon.pid, signal.SIGSTOP)  # So that all have asked before the first is answered.
+            for _ in range(CROWD):
+                nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked(0.2)
+            os.kill(daemon.pid, signal.SIGCONT)
+        assert pages == [told] * CROWD
+        after = await metrics(daemon)
+        asked, shared, refused = (
+            after[name] - before[name]
+            for name in map("imgd_catalogue_{}_total".format, ("searches", "shared", "refused"))
+        )
+        assert (asked, refused) == (CROWD, 0)
+        # It is a handful: those who asked while one was under way. A fourth is for a machine whose loop is held up.
+        assert asked - shared <= CROWD / 4

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.daemon.figures import metrics, until_free
 from tests.daemon.rig import PROJECT, RunningDaemon, running_daemon
-from tests.daemon.test_cancel import until_free
-from tests.daemon.test_crowd import alone_bytes, metrics
+from tests.daemon.test_cancel import FREE_LIMIT_S
+from tests.daemon.test_crowd import alone_bytes
 from tests.daemon.test_faults import BIG
 from tests.frames import make
 
@@ -79,7 +80,7 @@ async def test_every_answer_is_right_in_each_mode(folder: Path, tmp_path: Path, 
             assert head["status"].startswith(status), (query, head)
             assert head["content-type"] == "application/problem+json"
             assert code == 0, "an answer was given in full"
-        await until_free(daemon)
+        await until_free(daemon, FREE_LIMIT_S)
 
 
 @pytest.mark.parametrize("mode", ["hand_over", "attach"])
@@ -100,7 +101,7 @@ async def test_a_cgi_that_is_killed_frees_everything(folder: Path, tmp_path: Pat
                 await trio.sleep(0.005)
         process.kill()
         await process.wait()
-        await until_free(daemon)
+        await until_free(daemon, FREE_LIMIT_S)
         assert (await daemon.get("/img?" + QUERY)).status == 200
 
 

@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from imgd.steady import BELIEVE_S, SteadyClock
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.daemon.test_reload import events_of
 from tests.daemon.test_sessions import seated
 from tests.frames import make

@@ -17,6 +17,7 @@ from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.view import view_from_pairs
 from tests.conftest import LONG
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon
 from tests.frames import make
 from tests.frames.real import real_frames
@@ -165,12 +166,6 @@ async def run_crowd(crowd: Crowd) -> None:
     async with trio.open_nursery() as clients:
         for _ in range(CROWD):
             clients.start_soon(client)
-
-
-async def metrics(daemon: RunningDaemon) -> dict[str, float]:
-    """Read all metrics."""
-    text = (await daemon.get("/metrics")).body.decode()
-    return {name: float(value) for name, value in (row.split() for row in text.splitlines() if row[0] != "#")}
 
 
 async def test_fifty_who_ask_for_the_same_cause_one_read(tmp_path: Path) -> None:

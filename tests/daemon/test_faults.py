@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import trio
 
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.frames import make
 
 BIG = (6000, 8000)  # Pixels; takes a worker long enough to be caught at it.

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import trio
 
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.daemon.test_sessions import seated
 from tests.frames import make
 from tests.fronts.place import make_certificate

@@ -15,8 +15,8 @@ import trio
 from trio_websocket import wrap_client_stream
 
 from imgd.core.sessions.told import RunAnswer
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.frames import make
 from tests.sessions.telling import check_fields, check_told
 from tests.web import peer

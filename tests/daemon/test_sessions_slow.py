@@ -13,8 +13,8 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed
 
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.daemon.test_sessions import broken, seated, until
 from tests.frames import make
 from tests.web import peer

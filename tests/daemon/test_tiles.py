@@ -11,9 +11,9 @@ import trio
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.daemon.figures import metrics
 from tests.daemon.http1 import Response
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.frames import make
 
 HEIGHT, WIDTH = 700, 1100

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import trio
 
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import alone_bytes, metrics
+from tests.daemon.test_crowd import alone_bytes
 from tests.frames import make
 
 

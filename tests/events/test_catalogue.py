@@ -232,6 +232,17 @@ async def test_what_is_noted_at_once_tells_the_last_of_it(place: Place) -> None:
         assert (await store.search(Query(("night",)), LIMIT_S)).frames == 0
 
 
+async def test_a_search_finds_all_that_is_there_when_it_says_that_it_begins(place: Place) -> None:
+    """Who asked before that may share what it finds: nothing that was acknowledged till then is missing."""
+    async with open_store(place.address) as store:
+
+        def begins() -> None:
+            trio.from_thread.run(store.note, [change("a.fits", "7:1")])
+
+        found = await store.search(Query(("night",)), LIMIT_S, begins)
+        assert [row.path for row in found.rows] == [b"a.fits"]
+
+
 async def test_a_search_is_broken_off_at_its_limit_and_the_store_goes_on(place: Place) -> None:
     async with open_store(place.address) as store:
         await put(store, frames_of(1))

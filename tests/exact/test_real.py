@@ -161,13 +161,17 @@ def check_alike(ours: NDArray[Any], theirs: NDArray[np.float64]) -> None:
 
 
 def check_zscale(descriptor: int, truth: Truth) -> None:
-    """Of pixels that are not reduced, with those that astropy would sample."""
+    """Of all pixels or of a part, reduced or not, a picture or a tile: with the pixels that astropy would sample."""
     height, width = truth.values.shape
     x, y = width // 4, height // 4
-    cut = truth.values[y : y + 400, x : x + 500].astype(np.float32)
-    asked = {"region": f"{x},{y},{cut.shape[1]},{cut.shape[0]}", "size": "max", "levels": "zscale"}
-    _, facts = picture(descriptor, truth, **asked)
-    good = cut[~np.isnan(cut)]
+    part = {"region": f"{x},{y},{min(500, width - x)},{min(400, height - y)}", "levels": "zscale"}
+    for asked in (part | {"size": "max"}, part | {"size": "90,90"}):
+        check_levels(picture(descriptor, truth, **asked)[1], truth.values[y : y + 400, x : x + 500])
+    check_levels(picture(descriptor, truth, size="90,90", levels="zscale")[1], truth.values)
+
+
+def check_levels(facts: dict[str, Any], values: NDArray[Any]) -> None:
+    good = values[~np.isnan(values)].astype(np.float32)
     if good.size and good.min() < good.max():
         low, high = (float(each) for each in ZScaleInterval().get_limits(good))
         level = facts["levels"][0]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import trio
 
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon
-from tests.daemon.test_crowd import metrics
 
 LIMIT_S = 60.0  # Against waiting for ever, on a machine under load.
 HELD = ("jobs", "leased_bytes", "reserved_bytes", "workers", "workers_stuck", "workers_alive")

@@ -9,10 +9,10 @@ import h11
 import pytest
 import trio
 
+from tests.daemon.figures import metrics
 from tests.daemon.http1 import Response
 from tests.daemon.rig import PROGRAM, RunningDaemon, running_daemon
 from tests.daemon.test_answers import alone_answers
-from tests.daemon.test_crowd import metrics
 from tests.faults.aftermath import LIMIT_S, is_as_before, is_served, stock_of
 from tests.faults.hung import hanging, mount_memory, tmpfs, unmount
 from tests.faults.program import ORDERS

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import trio
 
+from tests.daemon.figures import metrics
 from tests.daemon.http1 import Http1, Response
 from tests.daemon.rig import RunningDaemon, running_daemon
 from tests.daemon.test_answers import alone_answers
-from tests.daemon.test_crowd import metrics
 from tests.daemon.test_faults import workers
 from tests.faults.aftermath import is_as_before, stock_of
 from tests.frames import make

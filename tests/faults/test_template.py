@@ -15,8 +15,8 @@ import pytest
 import trio
 import trio_websocket
 
+from tests.daemon.figures import metrics
 from tests.daemon.rig import PROGRAM, RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.faults.aftermath import LIMIT_S, is_as_before, is_served, stock_of
 from tests.faults.program import WARMING
 from tests.frames import make

@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from tests.daemon import kernel
+from tests.daemon.figures import metrics
 from tests.daemon.rig import PROGRAM, RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.daemon.test_faults import workers
 from tests.faults.aftermath import LIMIT_S, is_as_before, is_served, stock_of
 from tests.faults.program import ORDERS

@@ -13,10 +13,10 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import trio
 
+from tests.daemon.figures import held, metrics
 from tests.daemon.http1 import Http1
 from tests.daemon.http2 import Http2
 from tests.daemon.rig import RunningDaemon
-from tests.daemon.test_crowd import metrics
 from tests.frames import make
 from tests.fronts.rig import Front
 
@@ -31,7 +31,6 @@ REGIONS: Final = 400  # By then the first is long forgotten: each takes a good p
 MIDDLE_BYTES: Final = 1 << 20
 SMALL_BUFFER_BYTES: Final = 16_384
 FREE_LIMIT_S: Final = 10.0  # Against hanging; how soon it is `./scripts/bench aborts` measures.
-HELD: Final = ("leased_bytes", "reserved_bytes", "jobs", "workers_busy")
 _numbers = itertools.count(1)
 
 
@@ -207,24 +206,18 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-async def is_free(daemon: RunningDaemon) -> bool:
-    """Whether nothing is leased, reserved or running."""
-    figures = await metrics(daemon)
-    return not any(figures[f"imgd_engine_{name}"] for name in HELD)
-
-
 async def until_free(front: Front) -> None:
     """Wait until nobody works, all bytes are free, and no CGI program is left.
 
     Raises  AssertionError that tells what is left.
     """
     with trio.move_on_after(FREE_LIMIT_S):
-        while not (await is_free(front.daemon) and not programs_of(front)):
+        while await held(front.daemon) or programs_of(front):
             await trio.sleep(0.005)
         return
     figures = await metrics(front.daemon)
-    held = {name: value for name, value in figures.items() if name.startswith("imgd_engine_") and value}
-    raise AssertionError(f"still held: CGI programs {programs_of(front)}, {held}")
+    left = {name: value for name, value in figures.items() if name.startswith("imgd_engine_") and value}
+    raise AssertionError(f"still held: CGI programs {programs_of(front)}, {left}")
 
 
 def programs_of(front: Front) -> list[int]:

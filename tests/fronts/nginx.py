@@ -19,8 +19,8 @@ import pytest
 import trio
 
 from tests.daemon.asking import Asking
+from tests.daemon.figures import until_free
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.fronts.place import Certificate, Place, make_certificate
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -79,7 +79,7 @@ server {{
 """
 
 ALL_MAY = "location = /imgd-auth { internal; return 204; }"
-ONE_DAEMON = "upstream imgd {{ server unix:{socket}; keepalive 32; keepalive_timeout 10s; }}"
+ONE_DAEMON = "upstream imgd {{ server unix:{socket}; keepalive 256; keepalive_timeout 10s; }}"
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,7 @@ class Fronted:
 
     async def until_free(self) -> None:
         """Wait until the daemon makes nothing, and nothing is leased."""
-        with trio.fail_after(FREE_LIMIT_S):
-            while True:
-                figures = await metrics(self.daemon)
-                if not any(figures[f"imgd_engine_{n}"] for n in ("leased_bytes", "reserved_bytes", "jobs")):
-                    return
-                await trio.sleep(0.01)
+        await until_free(self.daemon, FREE_LIMIT_S)
 
     def accesses(self) -> list[dict[str, Any]]:
         """Read the log of requests."""

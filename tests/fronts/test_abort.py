@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 import trio
 
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon
-from tests.daemon.test_crowd import metrics
 from tests.fronts.leaving import (
     FREE_LIMIT_S,
     LONG,

@@ -16,13 +16,14 @@ import pytest
 import trio
 
 import cgi_worker
-from cgi_worker.cgi import NAMES
+from cgi_worker.cgi_question import NAMES
 from cgi_worker.wire.question import QUESTIONS
 from tests.daemon import kernel
+from tests.daemon.figures import metrics, until_free
 from tests.daemon.http1 import Http1, Response, connect
 from tests.daemon.http2 import connect2
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import alone_bytes, metrics
+from tests.daemon.test_crowd import alone_bytes
 from tests.daemon.test_faults import BIG
 from tests.frames import make
 from tests.fronts.lighttpd import FILES, errors_of, pid_of, running_lighttpd_cgi
@@ -83,17 +84,6 @@ async def cgi_site(folder: Path, frames: Path, mode: str = "hand-over") -> Async
         yield Site(daemon, place, certificate)
 
 
-async def all_free(daemon: RunningDaemon) -> None:
-    """Wait until nothing is held and nobody works; soon, but on a crowded machine that may be seconds."""
-    names = ("leased_bytes", "reserved_bytes", "jobs", "workers_busy")
-    with trio.fail_after(LIMIT_S):
-        while True:
-            figures = await metrics(daemon)
-            if not any(figures[f"imgd_engine_{name}"] for name in names):
-                return
-            await trio.sleep(0.01)
-
-
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a frame, and one that takes long."""
@@ -144,7 +134,7 @@ async def every_answer_is_the_daemons(site: Site, names: Sequence[str]) -> None:
         assert answer.status == own.status == status
         assert answer.headers["content-type"] == own.headers["content-type"] == "application/problem+json"
     assert (await site.get("/healthz")).status == 200  # By the proxy, as all else.
-    await all_free(site.daemon)
+    await until_free(site.daemon)
     assert "Traceback" not in errors_of(site.place)
 
 
@@ -166,7 +156,7 @@ async def a_slow_reader_keeps_no_worker_from_its_work(site: Site, frames: Path) 
         await slow.send("GET", f"/img?{PICTURE}")
         assert (await slow.response()).status == 200
         with trio.fail_after(LIMIT_S):
-            await all_free(site.daemon)  # While its reader has hardly begun.
+            await until_free(site.daemon)  # While its reader has hardly begun.
             assert (await site.get("/img?frame=f/a.fits&size=100,")).status == 200
             body = b"".join([piece async for piece in slow.body()])
         assert body == alone_bytes(frames, PAIRS)
@@ -177,7 +167,7 @@ async def who_leaves_takes_the_program_and_its_work_along(site: Site) -> None:
     for way in ("fin", "rst", "h2 fin", "h2 rst", "h2 stream"):
         await ask_and_leave(site, way)
         with trio.fail_after(LIMIT_S):
-            await all_free(site.daemon)
+            await until_free(site.daemon)
             while site.programs():  # The kernel is asked.
                 await trio.sleep(0.01)
     assert (await site.get("/img?frame=f/a.fits&size=100,")).status == 200
@@ -195,7 +185,7 @@ async def ask_and_leave(site: Site, way: str) -> None:
         assert site.programs()
         if way == "h2 stream":
             await browser.reset(number)  # type: ignore[union-attr]
-            await all_free(site.daemon)
+            await until_free(site.daemon)
         else:
             await browser.leave(reset=way.endswith("rst"))
 
@@ -212,7 +202,7 @@ async def lighttpd_that_ends_leaves_nothing_running(site: Site) -> None:
         with trio.fail_after(LIMIT_S):
             while any(kernel.family(pid) for pid in programs):
                 await trio.sleep(0.01)
-    await all_free(site.daemon)
+    await until_free(site.daemon)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can have lighttpd become somebody else")
@@ -252,7 +242,7 @@ def program_of_its_own(folder: Path, python: str) -> Path:
     ours = folder / "ours" / "cgi_worker"
     ours.mkdir(parents=True)
     package = Path(next(iter(cgi_worker.__path__)))
-    for name in ("__init__", "cli", "cgi", "cgi_answer"):
+    for name in ("__init__", "cli", "cgi", "cgi_answer", "cgi_question"):
         shutil.copy(package / f"{name}.py", ours)
     program = folder / "imgd-cgi"
     text = f"#!{python} -IS\nimport sys\nsys.path += [{str(ours.parent)!r}]\nfrom cgi_worker.cli import main\n"

@@ -13,9 +13,10 @@ import pytest
 import trio
 
 from tests.daemon import kernel
+from tests.daemon.figures import metrics, until_free
 from tests.daemon.http1 import Http1, Response, connect
 from tests.daemon.rig import PROJECT, RunningDaemon, running_daemon
-from tests.daemon.test_crowd import alone_bytes, metrics
+from tests.daemon.test_crowd import alone_bytes
 from tests.frames import make
 from tests.fronts.lighttpd import running_lighttpd_cgi
 from tests.fronts.place import Certificate, Place, make_certificate
@@ -28,17 +29,6 @@ LOOKS = 50
 
 def query(name: str) -> str:
     return f"frame=f/{name}.fits&size=max&format=png"
-
-
-async def all_free(daemon: RunningDaemon) -> None:
-    """Wait until nothing is held and nobody works; soon, but on a crowded machine that may be seconds."""
-    names = ("leased_bytes", "reserved_bytes", "jobs", "workers_busy")
-    with trio.fail_after(LIMIT_S):
-        while True:
-            figures = await metrics(daemon)
-            if not any(figures[f"imgd_engine_{name}"] for name in names):
-                return
-            await trio.sleep(0.01)
 
 
 @pytest.fixture
@@ -134,7 +124,7 @@ async def one_is_late(folder: Path, tmp_path: Path, sent: signal.Signals | None 
             await browser.leave()
         yield Late(daemon, place, certificate, late)
         assert not kernel.family(late)
-        await all_free(daemon)
+        await until_free(daemon)
 
 
 @pytest.mark.parametrize("next_one", ["a worker of the daemon", "a CGI that attaches"])

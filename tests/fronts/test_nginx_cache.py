@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.daemon.figures import metrics
 from tests.daemon.http1 import Response
-from tests.daemon.test_crowd import metrics
 from tests.frames import make
 from tests.fronts.nginx import Fronted, Site, daemon_behind_nginx
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import trio
 
-from tests.daemon.test_crowd import metrics
+from tests.daemon.figures import metrics
 from tests.daemon.test_faults import BIG, catch_worker, workers
 from tests.frames import make
 from tests.fronts.nginx import Fronted, daemon_behind_nginx

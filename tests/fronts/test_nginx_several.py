@@ -15,8 +15,8 @@ import pytest
 import trio
 
 from tests.daemon.asking import Asking
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon, starting_daemon
-from tests.daemon.test_crowd import metrics
 from tests.frames import make
 from tests.fronts.nginx import FILES, Site, now, reload, running_nginx, until_reloaded
 from tests.fronts.place import Certificate, Place, make_certificate

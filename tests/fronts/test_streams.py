@@ -15,9 +15,9 @@ import pytest
 import trio
 import trio_websocket
 
+from tests.daemon.figures import metrics
 from tests.daemon.http1 import Response
 from tests.daemon.rig import RunningDaemon
-from tests.daemon.test_crowd import metrics
 from tests.frames import make
 from tests.fronts.leaving import BIGGEST, LONG, SMALL_BUFFER_BYTES, fresh, until_free
 from tests.fronts.rig import Front

@@ -6,8 +6,8 @@ from typing import Final
 
 import trio
 
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.frames import make
 from tests.fuzz.asking import ALWAYS, SOMETIMES
 from tests.fuzz.crew import make_frame

@@ -25,8 +25,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.core.profile import LONG
+from tests.daemon.figures import metrics
 from tests.daemon.rig import running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.frames import make
 
 EXAMPLES: Final = {GenerationMode.POSITIVE: 400 if LONG else 9, GenerationMode.NEGATIVE: 200 if LONG else 4}

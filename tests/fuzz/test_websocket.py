@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from tests.core.profile import LONG
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon
-from tests.daemon.test_crowd import metrics
 from tests.frames import make
 from tests.fuzz.conversations import RUNNER, Conversation, Said, conversations, said
 from tests.sessions.telling import check_told

@@ -12,8 +12,9 @@ from tests.kernels.twins import block_goods, block_means, halved
 
 
 def next_level(level: NDArray[np.float32]) -> NDArray[np.float32]:
-    out = np.full((2, -(-level.shape[1] // 2), -(-level.shape[2] // 2)), -1, np.float32)
-    halve(level, out)
+    out = np.full((len(level), -(-level.shape[1] // 2), -(-level.shape[2] // 2)), -1, np.float32)
+    for channel in range(len(level) // 2):
+        halve(level, channel, out)
     return out
 
 
@@ -27,6 +28,15 @@ def test_equals_twin(height: int, width: int, seed: int) -> None:
     twin = halved(means.astype(float).tolist(), counts.astype(float).tolist())
     np.testing.assert_allclose(out[0], twin[0], rtol=1e-6, equal_nan=True)
     assert np.array_equal(out[1], twin[1])
+
+
+def test_each_channel_has_its_own_numbers() -> None:
+    random = np.random.default_rng(3)
+    means, counts = random.normal(0, 9, (3, 5, 7)).astype("f4"), random.integers(0, 3, (3, 5, 7)).astype("f4")
+    out = next_level(np.concatenate([means, counts]))
+    for channel in range(3):
+        alone = next_level(np.stack([means[channel], counts[channel]]))
+        assert np.array_equal(out[channel::3], alone, equal_nan=True)
 
 
 @settings(deadline=None, max_examples=60)

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
-from cgi_worker import cgi, cgi_alone
+from cgi_worker import cgi, cgi_alone, cgi_question
 from cgi_worker.alone import render
 from cgi_worker.formats.fits import walk
 from cgi_worker.link import Link, close_all
@@ -248,7 +248,7 @@ def test_a_question_is_written_as_the_wire_has_it(
 ) -> None:
     environ = {"QUERY_STRING": query, "HTTP_IF_NONE_MATCH": tag, "PATH_INFO": f"/{name}", "REQUEST_METHOD": method}
     try:
-        question = cgi.Question(environ)
+        question = cgi_question.Question(environ)
     except UnicodeEncodeError:
         return  # No environment holds such text.
     asked = FROM_CGI.decode(question.packet(hand_over))
@@ -259,7 +259,7 @@ def test_a_question_is_written_as_the_wire_has_it(
 
 def test_what_is_known_by_heart_is_what_the_wire_says() -> None:
     assert encode(Answer(200, "", "")) == cgi.WRITTEN
-    assert (cgi.VERSION, cgi.PACKET_BYTES_MAX) == (VERSION, PACKET_BYTES_MAX)
+    assert (cgi_question.VERSION, cgi.PACKET_BYTES_MAX) == (VERSION, PACKET_BYTES_MAX)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_what_is_known_by_heart_is_what_the_wire_says() -> None:
     ],
 )  # fmt: skip
 def test_what_is_asked_follows_from_the_path(script: str, more: str, name: str) -> None:
-    assert cgi.Question({"SCRIPT_NAME": script, "PATH_INFO": more}).name == name
+    assert cgi_question.Question({"SCRIPT_NAME": script, "PATH_INFO": more}).name == name
 
 
 def test_the_launcher_is_the_same_program(tmp_path: Path) -> None:

@@ -26,9 +26,10 @@ from cgi_worker.process import serve_with
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.facts import Facts, Hdu, Source, encode_facts
 from cgi_worker.wire.failure import StepFailed
+from cgi_worker.wire.glance import glance_recipe
 from cgi_worker.wire.packets import FailureCode
 from cgi_worker.wire.recipe import picture_recipe
-from cgi_worker.wire.steps import Deliver, Encode, Halve, Measure, Parse, Reduce, Stage, Tile, Tiles, Tone
+from cgi_worker.wire.steps import Deliver, Encode, Halve, Measure, Parse, Recipe, Reduce, Stage, Tile, Tiles, Tone
 from cgi_worker.wire.tile_lists import tile_list_recipe
 from cgi_worker.wire.tiles import TilePlace, tile_at
 from cgi_worker.wire.view import View
@@ -334,13 +335,27 @@ class _Alone:
 
 def picture_of(given: bytes, view: View) -> bytes:
     """Compute a picture alone: from a frame's bytes to the encoded ones. Acts are left out."""
+    return _made_by(picture_recipe(view, facts_of(given), Source(0, 0, 0, 0)), given)
+
+
+def glance_of(given: bytes, view: View, fit: tuple[int, int]) -> bytes:
+    """Compute a glance alone."""
+    recipe = glance_recipe(view, fit, facts_of(given), Source(0, 0, 0, 0))
+    assert recipe is not None
+    return _made_by(recipe, given)
+
+
+def facts_of(given: bytes) -> Facts:
+    """Tell what a frame holds, from its bytes."""
+    frame = msgspec.json.decode(given.partition(b"\n")[0], type=Frame)
+    offset, shape = given.index(b"\n") + 1, (frame.height_px, frame.width_px)
+    return Facts("stand-in", (Hdu(0, "", "image", shape, "u1", offset, shape[0] * shape[1], shape[0]),), 0)
+
+
+def _made_by(recipe: Recipe, given: bytes) -> bytes:
     frame = msgspec.json.decode(given.partition(b"\n")[0], type=Frame)
     quiet = msgspec.json.encode(msgspec.structs.replace(frame, acts={})).decode()
-    offset = given.index(b"\n") + 1
-    pixels = given[offset:]
-    shape = frame.height_px, frame.width_px
-    hdu = Hdu(0, "", "image", shape, "u1", offset, shape[0] * shape[1], shape[0])
-    recipe = picture_recipe(view, Facts("stand-in", (hdu,), 0), Source(0, 0, 0, 0))
+    pixels = given[given.index(b"\n") + 1 :]
     made: dict[int, NDArray[Any]] = {}
     used = 0
     for stage in recipe.stages:
@@ -362,10 +377,7 @@ def picture_of(given: bytes, view: View) -> bytes:
 
 def tile_of(given: bytes, view: View, place: TilePlace) -> bytes:
     """Compute a tile alone, of those that are cut out of the file itself."""
-    frame = msgspec.json.decode(given.partition(b"\n")[0], type=Frame)
-    offset, shape = given.index(b"\n") + 1, (frame.height_px, frame.width_px)
-    hdu = Hdu(0, "", "image", shape, "u1", offset, shape[0] * shape[1], shape[0])
-    recipe = tile_list_recipe(view, (place,), Facts("stand-in", (hdu,), 0), Source(0, 0, 0, 0))
+    recipe = tile_list_recipe(view, (place,), facts_of(given), Source(0, 0, 0, 0))
     step = recipe.stages[-1].step
     assert isinstance(step, Tiles) and step.parts[0].whole.source == "file"
-    return _tile(given[offset:], tile_at(step.parts[0].whole, place.level, (place.column, place.row)))
+    return _tile(given[given.index(b"\n") + 1 :], tile_at(step.parts[0].whole, place.level, (place.column, place.row)))

@@ -12,7 +12,7 @@ import socket
 import time
 from pathlib import Path
 
-from cgi_worker.cgi import Question
+from cgi_worker.cgi_question import Question
 from cgi_worker.link import Link
 from cgi_worker.wire.packets import TO_CGI, Todo
 

@@ -4,7 +4,7 @@ import pytest
 
 from cgi_worker.wire.tiles import ViewportView
 from imgd.core.sessions.events import Forget
-from imgd.core.sessions.messages import Open, Part, Set, Viewport
+from imgd.core.sessions.messages import Open, Part, Picture, Set, Viewport
 from imgd.errors import BadRequest
 from tests.sessions.desk import Desk, tile
 
@@ -221,6 +221,23 @@ def test_what_is_opened_with_a_viewport_runs_at_once(desk: Desk) -> None:
     assert (desk.begun[-1].runner, wanted(desk).fit, wanted(desk).coarse) == ("s", (1400, 900), True)
 
 
+def test_a_glance_is_wanted_only_where_nothing_of_the_look_is_seen_and_by_who_asks_for_it(desk: Desk) -> None:
+    desk.open("ws1", "s", viewport=Part(fit=(1400, 900), glance=True))
+    assert (wanted(desk).glance, wanted(desk).coarse) == (True, True)
+    turn = desk.begun[-1].turn
+    desk.encode("s", turn, Picture(b"x", "", "jpeg", 700, 450, glance=True))
+    assert desk.begun[-1].have == frozenset()
+    desk.send("ws1", "s", turn, "e1")
+    desk.whole_run("s", "ws1")
+    desk.later(1)
+    desk.ask("ws1", Viewport(1, "s", fit=(700, 450), glance=True))
+    assert (wanted(desk).glance, wanted(desk).coarse) == (False, False)
+    desk.open("ws1", "t", viewport=Part(fit=(1400, 900)))
+    assert not wanted(desk).glance
+    desk.open("ws1", "u", results=("levels",), viewport=Part(fit=(1400, 900), glance=True))
+    assert not wanted(desk).glance
+
+
 def test_one_that_is_paused_waits_with_its_viewport(desk: Desk) -> None:
     state = desk.open("ws1", "s", paused=True, viewport=Part(fit=(1400, 900)))["state"]
     assert (state["turn"], state["running"], state["pending"]) == (0, False, True)
@@ -259,6 +276,7 @@ def test_view_and_viewport_change_in_one_run(desk: Desk) -> None:
         (Part(box=(0, 0, 9, 9), fit=(9, 9)), "fit"),
         (Part(level=1, fit=(9, 9)), "fit"),
         (Part(fit=(0, 9)), "fit"),
+        (Part(box=(0, 0, 9, 9), glance=True), "glance"),
         (Part(fit=(2**31 + 1, 9)), "fit"),
         (Part(fit=(2000, 2000)), "fit"),
         (Part(box=(0, 0, 9, 9), dpr=99.0), "dpr"),
@@ -269,7 +287,7 @@ def test_a_part_that_is_wrong_changes_nothing(desk: Desk, part: Part, parameter:
     for message in (
         Open(1, {"frame": "night/a.fits"}, viewport=part),
         Set(1, "r", {"stretch": "log"}, part),
-        Viewport(1, "r", part.level, part.box, part.dpr, fit=part.fit),
+        Viewport(1, "r", part.level, part.box, part.dpr, fit=part.fit, glance=part.glance),
     ):
         with pytest.raises(BadRequest) as caught:
             desk.ask("ws1", message, "s")

@@ -7,8 +7,8 @@ from typing import Final
 import trio
 
 from tests.daemon import kernel
+from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon
-from tests.daemon.test_crowd import metrics
 
 SETTLES_WITHIN_S: Final = (
     60.0  # Idle workers leave, connections that are kept alive end, broken sessions are forgotten.

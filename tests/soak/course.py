@@ -148,6 +148,7 @@ class _Crowd:
         stopping = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.judge.faults.run, Random(random.random()), stopping)
+            nursery.start_soon(self.judge.faults.watch, stopping)
             nursery.start_soon(self.frames.change, Random(random.random()), stopping)
             for _ in range(users):
                 nursery.start_soon(self._one_after_another, Random(random.random()), stopping)

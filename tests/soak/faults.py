@@ -12,12 +12,13 @@ import trio
 
 from tests.daemon.rig import RunningDaemon
 
-Kind = Literal["worker killed", "worker stopped", "template killed", "template stopped"]
+Kind = Literal["worker killed", "worker stopped", "template killed", "template stopped", "the machine stood still"]
 
 SHARES: Final[dict[Kind, int]] = {"worker killed": 12, "worker stopped": 6, "template killed": 2, "template stopped": 1}
 EACH_S: Final = 2.5  # Between two faults, in the mean.
 LOOK_S: Final = 0.02
 STOPPED_S: Final = (0.1, 3.0)
+STILL_S: Final = 4.0  # So much later than asked for one wakes up only where nothing on the machine goes on.
 TOLD_WITHIN_S: Final = 1.0  # A request may be answered so long after its worker is gone: the machine is busy.
 TEMPLATE_LIMIT_S: Final = 60.0
 
@@ -52,6 +53,14 @@ class Faults:
             pid = await self._victim(kind, random, stopping)
             if pid:
                 await self._do(kind, pid, random)
+
+    async def watch(self, stopping: trio.Event) -> None:
+        """Notice, until told to stop, when the machine stood still: limits pass then, though nobody could work."""
+        while not stopping.is_set():
+            began_s = trio.current_time()
+            await trio.sleep(LOOK_S)
+            if (now_s := trio.current_time()) - began_s > STILL_S:
+                self.done.append(Fault("the machine stood still", began_s, now_s))
 
     async def _victim(self, kind: Kind, random: Random, stopping: trio.Event) -> int:
         """Choose a process; of workers one that computes, more often than not."""

@@ -1,6 +1,7 @@
 """The judge of a soak: counts requests, looks into every 20th answer, and finds a reason for each failure, or none."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ from tests.soak.field import KILLER, Field, Story
 COMPARED_EACH: Final = 20
 WAITING_MAX: Final = 200  # Answers that wait to be compared.
 COMPLAINTS_MAX: Final = 50
+NO_SUCH_TILE: Final = re.compile(r"^level \d+ has \d+ x \d+ tiles")
 UNSOUND: Final = frozenset((400, 413, 422))  # What a frame that is broken may be refused with.
 ENDS: Final = (h11.RemoteProtocolError, trio.BrokenResourceError, ConnectionError)
 
@@ -163,6 +165,8 @@ class Judge:
         match status:
             case 404 if changes:
                 return "the frame went, or has another version"
+            case 400 if changes and NO_SUCH_TILE.search(words):
+                return "the frame went, or has another version"
             case 400 | 413 | 422 if not sound:
                 return "the frame is broken"
             case 422 | 503 if changes and ("rewritten" in words or status == 422):
@@ -171,7 +175,9 @@ class Judge:
                 return "the frame kills its worker"
             case 503 if hurt:
                 return _named(hurt)
-            case 504 if hurt & {"worker stopped", "template stopped"}:
+            case 502 if "the machine stood still" in hurt:
+                return _named(hurt)
+            case 504 if hurt & {"worker stopped", "template stopped", "the machine stood still"}:
                 return _named(hurt)
         return ""
 

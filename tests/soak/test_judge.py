@@ -76,6 +76,8 @@ async def test_a_frame_that_was_rewritten_meanwhile_may_be_the_one_or_the_other(
         ("a.fits", 504, "worker stopped", True), ("a.fits", 504, "worker killed", False), ("a.fits", 422, None, False),
         ("a.fits", 404, None, False), ("bad.fits", 422, None, True), ("bad.fits", 500, None, False),
         (KILLER, 500, None, True), ("a.fits", 502, "template killed", False),
+        ("a.fits", 502, "the machine stood still", True), ("a.fits", 504, "the machine stood still", True),
+        ("a.fits", 500, "the machine stood still", False), ("a.fits", 400, "the machine stood still", False),
     ],
 )  # fmt: skip
 async def test_a_refusal_has_a_reason_or_is_a_complaint(
@@ -88,6 +90,32 @@ async def test_a_refusal_has_a_reason_or_is_a_complaint(
         judge.failed(Asked("img", frame, TARGET), status, b'{"detail":"so"}', PROBLEM, began_s)
     assert judge.reasons.total() == reason
     assert len(judge.complaints) == (not reason)
+
+
+async def test_a_tile_that_another_version_of_the_frame_has_not_is_no_fault(tmp_path: Path) -> None:
+    async with judging(tmp_path) as judge:
+        began_s = trio.current_time()
+        gone = b'{"detail":"level 0 has 4 x 3 tiles"}'
+        judge.failed(Asked("tile", "a.fits", TARGET), 400, gone, PROBLEM, began_s)
+        judge.frames.stories["a.fits"].lays.append(Lay(began_s, tmp_path / "b.fits"))
+        judge.failed(Asked("tile", "a.fits", TARGET), 400, gone, PROBLEM, began_s)
+        judge.failed(Asked("tile", "a.fits", TARGET), 400, b'{"detail":"must be a number"}', PROBLEM, began_s)
+    assert (judge.reasons.total(), len(judge.complaints)) == (1, 2)
+
+
+async def test_a_machine_that_stands_still_is_noticed(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    async with judging(tmp_path) as judge:
+        stopping = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(judge.faults.watch, stopping)
+            await trio.sleep(10)
+            assert not judge.faults.done
+            began_s = trio.current_time()
+            autojump_clock.jump(15)
+            await trio.sleep(1)
+            stopping.set()
+    (fault,) = judge.faults.done
+    assert fault.kind == "the machine stood still" and fault.ended_s - began_s >= 15
 
 
 async def test_an_answer_that_breaks_off_or_says_not_when_to_come_again_is_a_complaint(tmp_path: Path) -> None:

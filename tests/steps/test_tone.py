@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,13 @@ def asked(plane: NDArray[np.float32], levels: Levels = UNIT, **fields: Any) -> T
     return Tone(width, height, levels, **whole)
 
 
-def toned(*planes: NDArray[np.float32], threads: int = 1, facts: str = "", **fields: Any) -> tuple[NDArray[Any], Toned]:
+def toned(
+    *planes: NDArray[np.float32],
+    threads: int = 1,
+    facts: str = "",
+    samples: Sequence[NDArray[Any]] = (),
+    **fields: Any,
+) -> tuple[NDArray[Any], Toned]:
     """Carry the step out; histograms of whole numbers are made as they are needed."""
     step = asked(planes[0], planes=len(planes), **fields)
     channels = sum(map(len, planes))
@@ -54,6 +61,8 @@ def toned(*planes: NDArray[np.float32], threads: int = 1, facts: str = "", **fie
         counts, figures = zip(*(histogram(channel) for channel in plane), strict=True)
         inputs.append(np.stack(counts))
         said.append(msgspec.json.encode(Lying(1, plane.shape[2], plane.shape[1], figures)).decode())
+    inputs += samples
+    said += ["{}"] * len(samples)
     out = np.full((*shape, 3) if colour else shape, 77, np.uint8)
     made = tone.do(step, Lending(threads=threads, inputs=inputs, facts=said, outputs=[out]))
     assert made.used_bytes == (out.nbytes,)
@@ -140,15 +149,16 @@ def test_facts() -> None:
     assert len(msgspec.json.encode(wide)) < 1024
 
 
-def test_zscale_of_all_the_pixels_is_astropys() -> None:
+def test_zscale_looks_at_the_samples_and_without_them_at_the_histogram() -> None:
     from astropy.visualization import ZScaleInterval  # type: ignore[import-untyped]
 
     plane = np.round(np.random.default_rng(1).normal(1000, 30, (1, 90, 70))).astype(np.float32)
-    plane[0, 5, :40] = np.nan
-    _, facts = toned(plane, levels=Zscale())
+    sample = np.sort(plane.ravel()[:: plane.size // 1000][:1000]).astype(float)
+    _, facts = toned(plane, levels=Zscale(), sampled=True, samples=[sample])
     assert (facts.levels[0].black, facts.levels[0].white) == pytest.approx(ZScaleInterval().get_limits(plane))
-    lying = '{"factor":2,"width_px":140,"height_px":180}'
-    _, other = toned(plane, levels=Zscale(), facts=lying)
+    _, short = toned(plane, levels=Zscale(), sampled=True, samples=[np.append(sample[:1], np.nan)])
+    assert short.levels[0].black <= sample[0] < short.levels[0].white
+    _, other = toned(plane, levels=Zscale())
     assert other.levels != facts.levels
     assert other.levels[0].white == pytest.approx(facts.levels[0].white, rel=0.02)
 

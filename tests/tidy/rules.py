@@ -1,6 +1,7 @@
 """The rules, each a function from a source text to its complaints; `test_rules.py` shows that each can fail."""
 
 import ast
+import graphlib
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ class Module:
     def tree(self) -> ast.Module:
         """Parse the text."""
         return ast.parse(self.text, self.path)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """List all nodes of the tree: walking it costs more than parsing it, and each rule looks at all of them."""
+        return list(ast.walk(self.tree))
 
     @property
     def is_package(self) -> bool:
@@ -85,7 +91,7 @@ def impurities(module: Module) -> Iterator[str]:
     for line, target in _imports(module):
         if target.split(".")[0] in NOT_PURE:
             yield f"{module.path}:{line}: imports {target}"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         match node:
             case ast.AsyncFunctionDef() | ast.Await() | ast.AsyncFor() | ast.AsyncWith():
                 yield f"{module.path}:{node.lineno}: async"
@@ -111,7 +117,7 @@ def wide_excepts(module: Module) -> Iterator[str]:
     """Our own bugs are caught at a process's outermost frame only; elsewhere a wide clause must raise again."""
     if module.path in OUTERMOST:
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ExceptHandler):
             caught = set() if node.type is None else {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)}
             again = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
@@ -124,7 +130,7 @@ def sizes(module: Module) -> Iterator[str]:
     lines = module.text.count("\n") + (not module.text.endswith("\n"))
     if lines > MODULE_LINES_MAX:
         yield f"{module.path}: {lines} lines"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, Function):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > FUNCTION_LINES_MAX:
@@ -148,13 +154,27 @@ def docstrings(module: Module) -> Iterator[str]:
 def vague_names(module: Module) -> Iterator[str]:
     """Names that could mean anything are not names."""
     names = [(1, module.name.split(".")[-1])]
-    names += [(node.lineno, node.name) for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
+    names += [(node.lineno, node.name) for node in module.nodes if isinstance(node, ast.ClassDef)]
     for line, name in names:
         if VAGUE.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()):
             yield f"{module.path}:{line}: {name} is no name"
 
 
 MODULE_RULES: Final[tuple[Rule, ...]] = (climbs, impurities, wide_excepts, sizes, docstrings, vague_names)
+
+
+def import_cycles(modules: Collection[Module]) -> Iterator[str]:
+    """No module imports, by way of others, itself: inside of functions neither, where it would only show later.
+
+    What is imported for types alone does not count. One circle is told, though there may be more.
+    """
+    names = {module.name for module in modules}
+    imported = {module.name: set(_of_ours(module, names)) for module in modules}
+    try:
+        graphlib.TopologicalSorter(imported).prepare()
+    except graphlib.CycleError as error:
+        yield f"each imports the next: {', '.join(reversed(error.args[1]))}"
+
 
 # Written so that this file does not name what it looks for.
 _PLACES: Final = re.compile(
@@ -209,7 +229,7 @@ def _floor(dotted: str) -> tuple[int, str]:
 
 
 def _imports(module: Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         match node:
             case ast.Import(names=names):
                 yield from ((node.lineno, alias.name) for alias in names)
@@ -218,6 +238,22 @@ def _imports(module: Module) -> Iterator[tuple[int, str]]:
                     parts = module.name.split(".") + (["__init__"] if module.is_package else [])
                     base = ".".join([*parts[:-level], *([base] if base else [])])
                 yield from ((node.lineno, f"{base}.{alias.name}") for alias in names)
+
+
+def _of_ours(module: Module, names: Collection[str]) -> Iterator[str]:
+    """Find which of these modules one imports when it runs."""
+    for_types = _lines_for_types(module)
+    for line, target in _imports(module):
+        if line not in for_types:
+            yield from [name for name in (target, target.rpartition(".")[0]) if name in names][:1]
+
+
+def _lines_for_types(module: Module) -> set[int]:
+    found: set[int] = set()
+    for node in module.nodes:
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            found.update(range(node.body[0].lineno, (node.body[-1].end_lineno or 0) + 1))
+    return found
 
 
 def _is_mutable(value: ast.expr) -> bool:

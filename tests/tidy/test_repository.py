@@ -1,9 +1,9 @@
 """The whole repository keeps the rules."""
 
-import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -29,9 +29,22 @@ def files() -> tuple[str, ...]:
     return tuple(p for p in sorted(filter(None, listed)) if not NOT_OURS & set(Path(p).parts) and (HERE / p).is_file())
 
 
+@cache
+def module_at(path: str) -> Module:
+    """Read a Python module: once, however many rules look at it."""
+    return Module(path, (HERE / path).read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten() -> Iterator[None]:
+    """Let go of all trees after the last rule: they are large, and other tests fork."""
+    yield
+    module_at.cache_clear()
+
+
 def sources(*tops: str) -> list[Module]:
     """The Python modules below the given folders."""
-    return [Module(p, (HERE / p).read_text()) for p in files() if p.endswith(".py") and p.split("/")[0] in tops]
+    return [module_at(p) for p in files() if p.endswith(".py") and p.split("/")[0] in tops]
 
 
 @pytest.mark.parametrize("rule", [rules.climbs, rules.impurities], ids=lambda rule: rule.__name__)
@@ -39,6 +52,10 @@ def test_floors(rule: Rule) -> None:
     modules = sources("imgd", "cgi_worker")
     assert len(modules) > 20  # Else nothing was looked at.
     assert [complaint for module in modules for complaint in rule(module)] == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert list(rules.import_cycles(sources("imgd", "cgi_worker", "bench"))) == []
 
 
 @pytest.mark.parametrize("rule", rules.MODULE_RULES[2:], ids=lambda rule: rule.__name__)
@@ -78,7 +95,7 @@ def test_architecture_names_real_tests() -> None:
     tests = set()
     for module in sources("tests"):
         tests.add(module.path)
-        tests |= {node.name for node in ast.walk(module.tree) if isinstance(node, rules.Function)}
+        tests |= {node.name for node in module.nodes if isinstance(node, rules.Function)}
     page = (HERE / "ARCHITECTURE.md").read_text()
     assert re.search(r"\btests?[/_]", page), "it names no test at all"
     assert list(rules.missing_tests(page, tests)) == []

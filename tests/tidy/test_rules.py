@@ -91,6 +91,31 @@ def test_rule_lets_the_right_thing_pass(rule: Rule, path: str, text: str) -> Non
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["from imgd.a import f", "from imgd import a", "import imgd.a", "from . import a", "def f():\n    import imgd.a"],
+)
+def test_import_cycles_are_found(text: str) -> None:
+    first, other = Module("imgd/a.py", "from imgd.web.b import g"), Module("imgd/web/b.py", "from imgd import c, d")
+    found = list(rules.import_cycles([first, other, Module("imgd/c.py", text), Module("imgd/d.py", "")]))
+    assert len(found) == 1
+    assert {"imgd.a", "imgd.web.b", "imgd.c"} == set(found[0].removeprefix("each imports the next: ").split(", "))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "from imgd.d import f\nimport imgd",
+        "if TYPE_CHECKING:\n    import trio\n    from imgd.a import f",
+        "import a",
+    ],
+)
+def test_imports_without_a_cycle_pass(text: str) -> None:
+    paths = {"imgd/__init__.py": "", "imgd/a.py": "from imgd import c, d", "imgd/c.py": text, "imgd/d.py": "import os"}
+    assert list(rules.import_cycles([Module(path, each) for path, each in paths.items()])) == []
+
+
+@pytest.mark.parametrize(
     "line",  # The percent sign is taken out below: this file, too, names no place.
     ["cd /wo%rk/main", "x = '/ro%ot/.cache'", "open(/ho%me/ada/x)", "https://py%pi.org/simple", "/tm%p/w/v"],
 )

@@ -1,12 +1,17 @@
 """The page's own tests, run by Node: its logic, its types; and its size."""
 
+import contextlib
 import gzip
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +25,8 @@ NODE: Final = Path(ROOT_DIR) / "bin/node"
 PACKAGES: Final = UI / "node_modules"
 PICTURES: Final = PROJECT / "tests/viewer/pictures"
 SCRIPT_BYTES_MAX: Final = 300_000
+SPEC_LIMIT_S: Final = 1800.0  # Against hanging: with what is run before it; each test of it has a limit of its own.
+ENDS_WITHIN_S: Final = 60.0  # A run of which all files have ended.
 LOGIC: Final = sorted(UI.glob("tests/logic/*.test.ts"))
 BROWSER: Final = sorted(UI.glob("tests/browser/*.spec.ts"))
 
@@ -75,12 +82,76 @@ def test_a_wheel_holds_the_page_and_nothing_that_it_was_made_of(tmp_path: Path) 
     assert not [name for name in names if name.startswith("imgd/web/ui/") or name.endswith((".ts", ".tsx"))]
 
 
+@dataclass
+class Specs:
+    """The files of tests in a browser, run by one program of Node's, two at a time; it tells of each as it ends."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    told: Path
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """What is known by now, by file; "" is the run as a whole."""
+        lines = self.told.read_text().split("\n")[:-1] if self.told.exists() else []
+        return {told["path"]: told for told in map(json.loads, lines)}
+
+    def of(self, path: str, limit_s: float) -> dict[str, Any]:
+        """Wait until it is known of a file."""
+        end_s = time.monotonic() + limit_s
+        while time.monotonic() < end_s:
+            ended = self.process.poll() is not None
+            if path in (told := self.read()):
+                return told[path]
+            if ended:
+                break
+            time.sleep(0.05)
+        else:
+            self.end()
+        raise AssertionError(f"{Path(path).name}: nothing was told of it within {limit_s} s\n{self.words()}")
+
+    def words(self) -> str:
+        """What the program said."""
+        return self.log.read_text(errors="replace")
+
+    def end(self) -> None:
+        """End it with all that it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def specs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Specs]:
+    """Run those files that are asked for; at the end see that nothing went wrong outside of all tests."""
+    folder = tmp_path_factory.mktemp("browser")
+    chosen = [item.callspec.params.get("path") for item in request.session.items if hasattr(item, "callspec")]
+    paths = [str(path.relative_to(UI)) for path in BROWSER if path in chosen]
+    more = {
+        "IMGD_TEST_PYTHON": sys.executable, "IMGD_TEST_FOLDER": str(folder), "IMGD_TEST_PROJECT": str(PROJECT),
+        "IMGD_TEST_PICTURES": str(PICTURES), "IMGD_TEST_TOLD": str(folder / "told"),
+    }  # fmt: skip
+    command = [NODE, "node_modules/vitest/vitest.mjs", "run", "--config", "tests/browser/vitest.config.ts"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--reporter=default", "--reporter=./tests/browser/told.ts", *paths], cwd=UI,
+            env={**os.environ, **more, "NO_COLOR": "1", "CI": "1"},
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    running = Specs(process, folder / "log", folder / "told")
+    try:
+        yield running
+        if {str(UI / path) for path in paths} <= running.read().keys():  # Else the tests were stopped before their end.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(ENDS_WITHIN_S)
+            assert process.poll() is not None, f"it does not end\n{running.words()}"
+            told = running.read()
+            assert "" in told and not told[""]["wrong"], running.words()
+    finally:
+        running.end()
+
+
 @pytest.mark.parametrize("path", BROWSER, ids=[path.name for path in BROWSER])
-def test_in_a_browser(path: Path, tmp_path: Path) -> None:
-    done = node(
-        "node_modules/vitest/vitest.mjs", "run", "--config", "tests/browser/vitest.config.ts",
-        str(path.relative_to(UI)),
-        limit_s=600, IMGD_TEST_PYTHON=sys.executable, IMGD_TEST_FOLDER=str(tmp_path), IMGD_TEST_PROJECT=str(PROJECT),
-        IMGD_TEST_PICTURES=str(PICTURES),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+def test_in_a_browser(path: Path, specs: Specs) -> None:
+    told = specs.of(str(path), SPEC_LIMIT_S)
+    assert not told["wrong"], "\n\n".join(told["wrong"])
+    assert told["tests"], "no test in it"

@@ -8,6 +8,7 @@ import h2.events
 import pytest
 import trio
 
+from imgd.errors import BadRequest, first_of
 from tests.web import peer
 from tests.web.rig import MemoryEngine, Script, get, made, serving
 
@@ -177,3 +178,11 @@ async def test_an_idle_connection_is_closed(tmp_path: Path) -> None:
         await stream.send_all(peer.request("/healthz"))
         assert b"ok" in await peer.read_all(stream)
         await stream.aclose()
+
+
+async def test_an_error_is_found_however_many_nurseries_it_came_out_of() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with trio.open_nursery(), trio.open_nursery(), trio.open_nursery():
+            raise BadRequest("must be a number", "x")
+    assert not isinstance(caught.value.exceptions[0], BadRequest)
+    assert first_of(caught.value).parameter == "x"

@@ -96,7 +96,7 @@ async def test_a_newer_run_stops_the_older_one_only_when_it_is_with_the_engine(t
         assert [each.beside for each in engine.begun] == [0, 1]
         engine.course.gate.set()
         assert (await client.until("completed"))["turn"] == 2
-        assert engine.under_way == 0
+        await settled(lambda: engine.under_way == 0)
 
 
 async def test_of_two_hundred_changes_a_few_run_and_the_last_is_shown(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ async def test_a_run_that_takes_too_long_fails(tmp_path: Path) -> None:
         end = await client.run(await client.open(VIEW))
         assert (end["op"], end["code"]) == ("failed", 504)
         assert served.app.runs.statistics().over_time_total == 1
-        assert engine.under_way == 0
+        await settled(lambda: engine.under_way == 0)
 
 
 async def test_a_plan_over_a_budget_says_which(tmp_path: Path) -> None:
@@ -191,4 +191,4 @@ async def test_bytes_still_end_it(tmp_path: Path) -> None:
         await client.ask("run", runner=await client.open(VIEW))
         await client.socket.send_message(b"bytes")
         await settled(lambda: served.app.runs.statistics().sessions == 0)
-        assert engine.under_way == 0
+        await settled(lambda: engine.under_way == 0)

@@ -1,9 +1,10 @@
 """Addresses whose answers are known: bounded, never without their tile, and everybody is looked at each time."""
 
 from imgd.model import Asker
-from imgd.web.tile_cache import ADDRESS_BYTES_MAX, ADDRESSES_MAX, Addresses, Hit
+from imgd.web.tile_cache import ADDRESS_BYTES_MAX, ADDRESSES_MAX, ADDRESSES_MIN, TILE_BYTES, Addresses, Hit
 
 ASKER = Asker()
+MANY = ADDRESSES_MAX * TILE_BYTES  # Of tiles: room for all addresses.
 HEADERS = [(b"etag", b'"x"')]
 
 
@@ -13,7 +14,7 @@ def hit_of(number: int) -> Hit:
 
 def test_what_is_remembered_is_found_while_its_tile_is_kept() -> None:
     kept = {'"t1"': b"body", '"t2"': b"another"}
-    addresses = Addresses(kept.get)
+    addresses = Addresses(kept.get, tiles_bytes=MANY)
     assert addresses.find(b"/1", ASKER) is None
     addresses.remember(b"/1", "f/a", '"t1"', hit_of(1))
     addresses.remember(b"/2", "f/a", '"t2"', hit_of(2))
@@ -25,7 +26,7 @@ def test_what_is_remembered_is_found_while_its_tile_is_kept() -> None:
 
 
 def test_those_that_were_asked_for_longest_ago_go_first() -> None:
-    addresses = Addresses({'"t"': b"body"}.get)
+    addresses = Addresses({'"t"': b"body"}.get, tiles_bytes=MANY)
     for number in range(ADDRESSES_MAX):
         addresses.remember(b"/%d" % number, "f/a", '"t"', hit_of(number))
     assert addresses.find(b"/0", ASKER) is not None
@@ -46,7 +47,7 @@ def test_everybody_is_looked_at_each_time() -> None:
         seen.append((frame, asker))
         return asker in allowed
 
-    addresses = Addresses({'"t"': b"body"}.get, may_see)
+    addresses = Addresses({'"t"': b"body"}.get, may_see, tiles_bytes=MANY)
     addresses.remember(b"/1", "night/a", '"t"', hit_of(1))
     stranger = Asker(owner="stranger")
     assert addresses.find(b"/1", ASKER) is not None
@@ -54,3 +55,12 @@ def test_everybody_is_looked_at_each_time() -> None:
     allowed.clear()
     assert addresses.find(b"/1", ASKER) is None, "whoever might see it yesterday"
     assert seen == [("night/a", ASKER), ("night/a", stranger), ("night/a", ASKER)]
+
+
+def test_no_more_are_remembered_than_tiles_can_be_kept() -> None:
+    addresses = Addresses({'"t"': b"body"}.get, tiles_bytes=100 * TILE_BYTES)
+    for number in range(200):
+        addresses.remember(b"/%d" % number, "f/a", '"t"', hit_of(number))
+    assert addresses.statistics().addresses == 100 and addresses.find(b"/199", ASKER) is not None
+    addresses.resize(0)
+    assert addresses.statistics().addresses == ADDRESSES_MIN and addresses.find(b"/199", ASKER) is not None

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from cgi_worker.wire.facts import Facts
 from cgi_worker.wire.grammar import ViewError
 from cgi_worker.wire.packets import DESCRIPTORS_MAX
-from cgi_worker.wire.steps import Halve, Read, Recipe, Reduce, Tile, Tiles
-from cgi_worker.wire.tile_lists import check_place, places_of, tile_list_recipe
+from cgi_worker.wire.recipe import picture_recipe
+from cgi_worker.wire.steps import BINS, Halve, Read, Recipe, Reduce, Stage, Tile, Tiles
+from cgi_worker.wire.tile_lists import Listing, check_place, places_of, tile_list_recipe
 from cgi_worker.wire.tiles import FIT_OVER, LEVEL_MAX, TILE_PX, TilePlace, TileView, ViewportView, tile_at, tile_recipe
 from cgi_worker.wire.view import Cut, View
 from tests.wire.test_tiles import FACTS, SOURCE, facts_of
@@ -185,8 +186,30 @@ def test_each_tile_of_a_list_is_made_as_it_is_alone(kind: str, view: View, place
             assert tile_at(part.whole, part.level, place) == alone.step
             mine = [recipe.buffers[inputs[at]] for at in (*part.planes, *step.histograms)]
             assert mine == [single.buffers[at] for at in alone.inputs]
-            made = {stage.step for stage in single.stages[:-1]}
+            planes = {at for at in alone.inputs if single.buffers[at].shape[-1:] != (BINS,)}
+            made = {stage.step for stage in single.stages[:-1] if needed(single, stage, planes)}
             assert made <= {stage.step for stage in recipe.stages}
+
+
+def needed(recipe: Recipe, stage: Stage, planes: set[int]) -> bool:
+    """Tell whether a stage is one of those that make these planes; pixels may be counted on the way to any of them."""
+    wanted = set(planes)
+    for each in reversed(recipe.stages):
+        if wanted.intersection(each.outputs):
+            wanted.update(each.inputs)
+    return bool(wanted.intersection(stage.outputs))
+
+
+def test_a_pyramid_is_counted_in_the_pass_that_makes_it() -> None:
+    auto = View("a/b")
+    recipe, step = listed([TilePlace(6, 0, 0), TilePlace(4, 0, 0), TilePlace(0, 1, 1)], view=auto)
+    (reduce,) = [stage for stage in recipe.stages if isinstance(stage.step, Reduce)]
+    plane, histogram = (recipe.buffers[at] for at in reduce.outputs)
+    assert histogram.shape == (1, BINS)
+    assert [recipe.buffers[recipe.stages[-1].inputs[at]] for at in step.histograms] == [histogram]
+    overview = picture_recipe(auto, FACTS, SOURCE)
+    assert histogram in overview.buffers  # The picture of all of it shares it.
+    assert plane not in overview.buffers
 
 
 def test_a_list_has_room_for_all_its_tiles_and_a_name_of_its_own() -> None:
@@ -198,7 +221,7 @@ def test_a_list_has_room_for_all_its_tiles_and_a_name_of_its_own() -> None:
     ]
     assert recipe.buffers[-1].size_bytes > sum(alone)
     assert not recipe.buffers[-1].kept
-    again = tile_list_recipe(CUT, tuple(places), FACTS, SOURCE, number=2)
+    again = tile_list_recipe(CUT, tuple(places), FACTS, SOURCE, listing=Listing(2))
     assert again.buffers[-1].key != recipe.buffers[-1].key
 
 

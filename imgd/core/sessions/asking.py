@@ -94,6 +94,8 @@ def check_part(part: Part) -> None:
             raise BadRequest("finds the level and the box; they do not go with it", "fit")
         if not all(0 < each <= COORDINATE_MAX for each in part.fit):
             raise BadRequest("must be a width and a height in pixels of the screen, above 0", "fit")
+    elif part.glance:
+        raise BadRequest("is of all of a picture: it goes with fit", "glance")
     elif part.box is None:
         raise BadRequest("must be given, or fit", "box")
     elif not all(abs(each) <= COORDINATE_MAX for each in part.box) or min(part.box[2:]) <= 0:
@@ -116,10 +118,10 @@ def check_tiles(part: Part, tiles_max: int) -> None:
         raise BadRequest(f"has {tiles} tiles; the limit is {tiles_max} (setting viewport_tiles_max)", name)
 
 
-def viewport_of(view: View, part: Part, *, coarse: bool) -> ViewportView:
+def viewport_of(view: View, part: Part, *, coarse: bool, glance: bool = False) -> ViewportView:
     """Say which tiles a part is, as the engine has it."""
     if part.fit is not None:
-        return ViewportView(view, fit=part.fit, coarse=coarse)
+        return ViewportView(view, fit=part.fit, coarse=coarse, glance=glance)
     assert part.box is not None
     return ViewportView(view, part.level, part.box, coarse)
 

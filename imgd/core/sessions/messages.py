@@ -30,12 +30,14 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fit    width and height in pixels of the screen, for all of the picture, whose size need not be known: at the level
            that is nearest to the size at which it fits in there.
     dpr    device pixels of the screen for one of the page; only told to those who are attached.
+    glance with `fit`: while nothing of it is seen, and the tiles take long, a coarse picture of all may come first.
     """
 
     level: int = 0
     box: tuple[float, float, float, float] | None = None
     fit: tuple[int, int] | None = None
     dpr: float = 1.0
+    glance: bool = False
 
 
 class Open(_Message, frozen=True, tag="open"):
@@ -78,11 +80,12 @@ class Viewport(_Message, frozen=True, tag="viewport"):
     dpr: float = 1.0
     again: bool = False
     fit: tuple[int, int] | None = None
+    glance: bool = False
 
     @property
     def part(self) -> Part:
         """What of it stays until the next one."""
-        return Part(self.level, self.box, self.fit, self.dpr)
+        return Part(self.level, self.box, self.fit, self.dpr, self.glance)
 
 
 class Run(_Message, frozen=True, tag="run"):
@@ -136,6 +139,7 @@ class Picture(msgspec.Struct, frozen=True):
 
     etag   strong validator: equal for equal bytes of the same view and source.
     level  -1 for a picture; a tile's level, with its column and row.
+    glance True: a coarse picture that is shown until the tiles of its turn are there; it has no etag.
     """
 
     body: bytes
@@ -146,6 +150,7 @@ class Picture(msgspec.Struct, frozen=True):
     level: int = -1
     column: int = 0
     row: int = 0
+    glance: bool = False
 
 
 class Figures(msgspec.Struct, frozen=True):

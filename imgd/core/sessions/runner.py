@@ -125,7 +125,8 @@ class Runner:
             return self.view
         look = self.look
         coarse = any(holder.look != look for holder in self.holders.values())
-        return viewport_of(self.view, self.viewport, coarse=coarse)
+        glance = coarse and self.viewport.glance and "picture" in self.results
+        return viewport_of(self.view, self.viewport, coarse=coarse, glance=glance)
 
     def had_by_all(self) -> frozenset[str]:
         """Find the tiles that everybody has who holds it."""

@@ -1,15 +1,16 @@
-// Paints the tiles of one picture: coarse ones first, finer ones over them, on whole device pixels, so that there are
+// Paints the tiles of one picture: coarse ones first, finer ones over them, all over the glance, on whole device pixels, so that there are
 // no seams between them at any zoom.
-import { matrixOf } from "./geometry";
+import { matrixOf, type Point } from "./geometry";
 import { countOf, gridFor, gridIn, placesOf, TILE_PX, topLevel } from "./levels";
 import type { Grid, Size } from "./levels";
-import type { Place, TileStore } from "./tiles";
+import type { Decoded, Place, TileStore } from "./tiles";
 import type { Camera, Geometry } from "../state/types";
 
 type Matrix = readonly [number, number, number, number, number, number];
 
 export interface Scene {
   picture: string;
+  glance: ImageBitmap | null; // All of the plane, until the tiles are there.
   geometry: Geometry;
   camera: Camera; // resolved
   stage: Size;
@@ -23,13 +24,18 @@ export function deviceMatrix({ camera, stage, dpr }: Pick<Scene, "camera" | "sta
 }
 
 /** The matrix that puts a tile of so many pixels on whole device pixels. */
-export function tileMatrix([a, b, c, d, e, f]: Matrix, { level, column, row }: Place, width: number, height: number): Matrix {
+export function tileMatrix(matrix: Matrix, { level, column, row }: Place, width: number, height: number): Matrix {
   const step = 2 ** level;
-  const [x, y] = [column * TILE_PX * step, row * TILE_PX * step];
+  const part = { x: column * TILE_PX * step, y: row * TILE_PX * step, width: width * step, height: height * step };
+  return stretched(matrix, part, width, height);
+}
+
+/** The matrix that puts so many pixels over a part of the plane, from whole device pixels to whole ones. */
+export function stretched([a, b, c, d, e, f]: Matrix, part: Point & Size, width: number, height: number): Matrix {
   const at = (px: number, py: number) => [Math.round(a * px + c * py + e), Math.round(b * px + d * py + f)] as const;
-  const origin = at(x, y);
-  const right = at(x + width * step, y);
-  const below = at(x, y + height * step);
+  const origin = at(part.x, part.y);
+  const right = at(part.x + part.width, part.y);
+  const below = at(part.x, part.y + part.height);
   return [
     (right[0] - origin[0]) / width,
     (right[1] - origin[1]) / width,
@@ -52,6 +58,7 @@ export function paint(context: CanvasRenderingContext2D, tiles: TileStore<ImageB
   context.save();
   clip(context, matrix, geometry);
   const whole = allSettled(tiles, picture, grid);
+  if (!whole && scene.glance) paintGlance(context, scene.glance, matrix, geometry);
   if (!whole)
     for (const level of underlays(tiles.levels(picture), grid.level)) {
       const under = gridIn(level, camera, stage, geometry);
@@ -74,7 +81,25 @@ export function allReady(tiles: TileStore<ImageBitmap>, picture: string, grid: G
   return allSettled(tiles, picture, grid);
 }
 
-function allSettled(tiles: TileStore<ImageBitmap>, picture: string, grid: Grid): boolean {
+/** Whether tiles lie over all of it that is seen, be they coarser than those that belong there. */
+export function isCovered(tiles: TileStore<Decoded>, picture: string, grid: Grid): boolean {
+  return tiles.levels(picture).some((level) => level >= grid.level && allSettled(tiles, picture, coarser(grid, level)));
+}
+
+/** The tiles of a coarser level in which all of these are. */
+function coarser({ level, left, top, right, bottom }: Grid, to: number): Grid {
+  const times = 2 ** (to - level);
+  return { level: to, left: Math.floor(left / times), top: Math.floor(top / times), right: Math.ceil(right / times), bottom: Math.ceil(bottom / times) };
+}
+
+function paintGlance(context: CanvasRenderingContext2D, glance: ImageBitmap, matrix: Matrix, { width, height }: Size): void {
+  context.imageSmoothingEnabled = true;
+  context.imageSmoothingQuality = "low";
+  context.setTransform(...stretched(matrix, { x: 0, y: 0, width, height }, glance.width, glance.height));
+  context.drawImage(glance, 0, 0);
+}
+
+function allSettled(tiles: TileStore<Decoded>, picture: string, grid: Grid): boolean {
   for (const place of placesOf(grid)) if (!tiles.settled(picture, place)) return false;
   return true;
 }

@@ -7,6 +7,7 @@ import { nowAt } from "./runs";
 import type { Pane } from "../state/types";
 
 const QUIET_MS = 300;
+const COARSE = "Coarse: from some of the rows. The exact picture is coming.";
 
 function usePane<T>(id: number, of: (pane: Pane) => T): T | undefined {
   return useStore((state) => {
@@ -29,13 +30,14 @@ function useLasting(on: boolean): boolean {
 export function Busy({ id }: { id: number }) {
   const busy = usePane(id, ({ ref, following, shown, run, trouble }) => run?.state === "running" || (ref !== null && !following && !shown && !trouble)) ?? false;
   const words = usePane(id, ({ run }) => nowAt(run)) ?? "";
+  const coarse = usePane(id, (pane) => pane.coarse) ?? false;
   const lasting = useLasting(busy);
   return (
     <div className="busy" role="status">
-      {lasting && (
+      {(lasting || coarse) && (
         <>
           <div className="bar" />
-          <span>{words}</span>
+          <span>{coarse ? COARSE : words}</span>
         </>
       )}
     </div>

@@ -5,9 +5,10 @@ import { insteadOf } from "../state/look";
 import { changePane, newPane, paneOf, useStore } from "../state/store";
 import { aim } from "./aim";
 import { borrowed } from "./borrowed";
+import { Glances } from "./glances";
 import { placesOf, type Grid } from "./levels";
 import { bringBack, cameraFor, gridOf, isActive, resized } from "./outlook";
-import { allReady, wholeTile } from "./painter";
+import { allReady, isCovered, wholeTile } from "./painter";
 import { beginRun, endRun, withStep } from "./runs";
 import { Screen } from "./screen";
 import { driveFolder, subjectName, subjectOf } from "./subject";
@@ -15,7 +16,7 @@ import { arrived, begun, dropped, due, NOTHING, patience, swapped, type Swap } f
 import { decodedMax, TileStore } from "./tiles";
 import { beginTurn, sameName, sameSize, shownOf, takeFacts, type Turn } from "./turn";
 import { Wishes } from "./wishes";
-import type { Link, Runner, RunnerEvents } from "../protocol/link";
+import type { Glance, Link, Runner, RunnerEvents } from "../protocol/link";
 import type { Facts, Look, Pane, RunState, Trouble } from "../state/types";
 
 const IDLE_MS = 300; // After that tiles around what is seen are asked for.
@@ -24,6 +25,7 @@ const NEWS_MS = 60; // Steps are put into the store together.
 export class Picture {
   readonly tiles: TileStore<ImageBitmap>;
   readonly screen: Screen;
+  readonly #glances = new Glances<ImageBitmap>(decode, () => this.#decoded());
   readonly #wishes = new Wishes();
   #runner: Runner | null = null;
   #asked: { subject: string; look: Look } | null = null;
@@ -43,7 +45,7 @@ export class Picture {
     const small = matchMedia("(pointer: coarse)").matches && Math.min(screen.width, screen.height) < 600;
     const memory = (navigator as { deviceMemory?: number }).deviceMemory;
     this.tiles = new TileStore(decode, () => this.#decoded(), decodedMax(memory, small));
-    this.screen = new Screen(this.tiles, () => this.#shown, () => this.#isSettled());
+    this.screen = new Screen(this.tiles, this.#glances, () => this.#shown, () => this.#isSettled());
   }
 
   // ---- from the store
@@ -114,6 +116,7 @@ export class Picture {
     this.#wishes.forget();
     this.#turns.clear();
     this.#swap = dropped(this.#swap);
+    this.#noGlance();
   }
 
   /** The pane is gone. */
@@ -139,8 +142,10 @@ export class Picture {
   /** A turn is through. If something that is seen is not there: other tiles than it made, or all anew, once. */
   #complete(turn: Turn): void {
     const grid = this.#grid(turn);
+    const there = grid !== null && [...placesOf(grid)].every((place) => this.tiles.has(turn.picture, place));
+    if (!there) this.#noGlance(); // Else it stays for as long as they are decoded.
     if (!grid || !this.#runner) return;
-    if ([...placesOf(grid)].every((place) => this.tiles.has(turn.picture, place))) this.#rest(turn);
+    if (there) this.#rest(turn);
     else if (!this.#wishes.covers(grid)) this.#wishes.look(this.#runner, grid, devicePixelRatio);
     else if (this.#again !== turn.picture) {
       this.#again = turn.picture;
@@ -172,9 +177,10 @@ export class Picture {
         this.#restate(turn);
       }),
       tile: of((turn, tile) => this.tiles.put(turn.picture, tile)),
+      glance: of((turn, glance) => this.#glance(turn, glance)),
       completed: of((turn, notes) => this.#completed(turn, notes)),
       failed: (number, trouble) => this.#failed(this.#turns.get(number) ?? null, trouble),
-      cancelled: of((turn) => this.#run(turn, (run) => endRun(run, "cancelled", performance.now()))),
+      cancelled: of((turn, why) => this.#cancelled(turn, why)),
       following: (following) => changePane(this.id, (pane) => (pane.following ? { following } : {})),
       refused: (trouble) => this.#wrong(trouble),
       again: () => void (this.#generation += 1),
@@ -195,6 +201,7 @@ export class Picture {
     for (const old of this.#turns.keys()) if (this.#turns.size > 8) this.#turns.delete(old);
     this.#swap = begun(this.#swap, picture);
     if (this.#shown?.picture === picture) this.#shown = turn;
+    this.#glances.keep([this.#shown?.picture, picture]);
     clearTimeout(this.#news);
     changePane(this.id, { ...(pane.following && { ref }), run, trouble: null });
     this.#consider();
@@ -220,6 +227,12 @@ export class Picture {
     if (turn === this.#newest) this.#complete(turn);
   }
 
+  /** Overtaken by another turn it has been taken up by that one; else nothing more is coming. */
+  #cancelled(turn: Turn, why: string): void {
+    this.#run(turn, (run) => endRun(run, "cancelled", performance.now()));
+    if (why !== "superseded" && turn === this.#newest) this.#noGlance();
+  }
+
   /** `turn` is null if it was never accepted: there is no such frame. */
   #failed(turn: Turn | null, trouble: Trouble): void {
     if (turn) {
@@ -227,6 +240,7 @@ export class Picture {
       this.#run(turn, (run) => endRun(run, "failed", performance.now(), trouble));
       if (turn !== this.#newest) return;
     }
+    this.#noGlance();
     if (!turn || !this.tiles.some(turn.picture)) this.#swap = dropped(this.#swap);
     this.#wrong(trouble);
     this.#consider();
@@ -259,14 +273,38 @@ export class Picture {
     this.screen.schedule();
   }
 
+  #glance(turn: Turn, glance: Glance): void {
+    if (turn === this.#newest) void this.#glances.put(turn.picture, glance);
+  }
+
+  /** What is on screen gets no sharper any more. */
+  #noGlance(): void {
+    this.#glances.keep([]);
+    this.#seeGlance();
+    this.screen.schedule();
+  }
+
+  /** Forget glances that tiles lie over, and say whether what is on screen is one. */
+  #seeGlance(): void {
+    if (this.#glances.any)
+      for (const turn of [this.#shown, this.#newest]) {
+        const grid = turn && this.#grid(turn);
+        if (turn && grid && isCovered(this.tiles, turn.picture, grid)) this.#glances.forget(turn.picture);
+      }
+    const coarse = this.#shown !== null && this.#glances.of(this.#shown.picture) !== null;
+    const pane = paneOf(useStore.getState(), this.id);
+    if (pane && pane.coarse !== coarse) changePane(this.id, { coarse });
+  }
+
   /** Let the next picture take the place of the one that is shown, if it is time. */
   #consider(): void {
     clearTimeout(this.#patience);
+    this.#seeGlance();
     const turn = this.#newest;
     if (!turn || this.#swap.next !== turn.picture) return this.screen.schedule();
     const [now, grid] = [performance.now(), this.#grid(turn)];
     const none = !grid && turn.geometry !== null && turn.ended; // Nothing of it is on the stage.
-    const some = none || (grid !== null && this.tiles.some(turn.picture));
+    const some = none || (grid !== null && (this.tiles.some(turn.picture) || this.#glances.of(turn.picture) !== null));
     if (some) this.#swap = arrived(this.#swap, now);
     const all = grid !== null && allReady(this.tiles, turn.picture, grid);
     if (due(this.#swap, { some, all, ended: turn.ended }, now)) return this.#show(turn);
@@ -281,6 +319,8 @@ export class Picture {
     changePane(this.id, { shown: shownOf(turn) });
     if (before && !sameSize(before.geometry, turn.geometry)) resized(this.id);
     if (isActive(this.id) && turn === this.#newest && !this.#waiting) useStore.setState({ placed: false });
+    this.#glances.keep([turn.picture, this.#newest?.picture]);
+    this.#seeGlance();
     this.screen.paint();
   }
 

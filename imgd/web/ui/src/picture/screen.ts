@@ -2,6 +2,7 @@
 import { useStore } from "../state/store";
 import { resolved } from "./geometry";
 import { paint } from "./painter";
+import type { Glances } from "./glances";
 import type { TileStore } from "./tiles";
 import type { Turn } from "./turn";
 
@@ -9,6 +10,8 @@ export class Screen {
   canvas: HTMLCanvasElement | null = null;
   /** All tiles that are seen were painted the last time. */
   whole = false;
+  /** A glance was among what was painted. */
+  coarse = false;
   #host: HTMLElement | null = null;
   #frame = 0;
   #marked = { first: "", complete: "" };
@@ -16,6 +19,7 @@ export class Screen {
   /** `shown` tells what is to be painted, `settled` whether it is what was asked for last. */
   constructor(
     private readonly tiles: TileStore<ImageBitmap>,
+    private readonly glances: Glances<ImageBitmap>,
     private readonly shown: () => Turn | null,
     private readonly settled: () => boolean,
   ) {}
@@ -52,8 +56,10 @@ export class Screen {
     if (canvas.height !== height) canvas.height = height;
     const { picture, geometry } = this.shown() ?? { picture: "", geometry: null };
     if (!geometry) return;
-    const scene = { picture, geometry, camera: resolved(camera, geometry, stage), stage, dpr };
+    const glance = this.glances.of(picture);
+    const scene = { picture, glance, geometry, camera: resolved(camera, geometry, stage), stage, dpr };
     this.whole = paint(context, this.tiles, scene).whole;
+    this.coarse = glance !== null && !this.whole;
     this.mark();
   }
 
@@ -66,8 +72,9 @@ export class Screen {
     host.dataset.turn = String(shown?.turn ?? 0);
     host.dataset.shown = shown?.ref ?? "";
     host.dataset.complete = String(complete);
+    host.dataset.coarse = String(shown !== null && this.coarse);
     if (!shown) return;
-    const detail = { ref: shown.ref, turn: shown.turn, look: shown.look };
+    const detail = { ref: shown.ref, turn: shown.turn, look: shown.look, coarse: this.coarse };
     if (this.#marked.first !== shown.picture) performance.mark("imgd:first", { detail });
     this.#marked.first = shown.picture;
     if (!complete || this.#marked.complete === shown.picture) return;

@@ -1,12 +1,13 @@
 // When the old picture gives way to the new one: once all of the new one that is seen is there, or a while after its
-// first tile (then it is seen getting sharp); the very first picture at once.
+// first tile or glance (then it is seen getting sharp); the very first picture at once.
 
-/** How long the new picture is waited for after its first tile. */
+/** How long the new picture is waited for after its first tile or glance. */
 export const PATIENCE_MS = 150;
 
 /**
- * shown  the picture on screen. next: the one that is to take its place. since: when the first tile of `next` was there;
- *        of a picture that was overtaken before it was seen the time is kept, so that a drag shows something on the way.
+ * shown  the picture on screen. next: the one that is to take its place. since: when the first tile of `next`, or a
+ *        glance at it, was there; of a picture that was overtaken before it was seen the time is kept, so that a drag
+ *        shows something on the way.
  */
 export interface Swap {
   readonly shown: string | null;
@@ -18,7 +19,7 @@ export const NOTHING: Swap = { shown: null, next: null, since: null };
 
 /** What is known of `next`. */
 export interface Readiness {
-  /** One tile of it, and how the plane lies. */
+  /** One tile of it, or a glance at it, and how the plane lies. */
   some: boolean;
   /** All of it that is seen. */
   all: boolean;

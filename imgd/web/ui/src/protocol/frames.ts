@@ -1,8 +1,8 @@
-// Binary frames of the websocket: a header of 32 bytes, then an encoded picture or tile (docs/live.md, "Binary frames").
+// Binary frames of the websocket: a header of 32 bytes, then an encoded picture, tile or glance (docs/live.md, "Binary frames").
 
 export const HEADER_BYTES = 32;
 const VERSION = 1;
-const KINDS = ["", "picture", "tile"] as const;
+const KINDS = ["", "picture", "tile", "glance"] as const;
 const TYPES = ["", "image/jpeg", "image/png", "image/webp", "image/avif"] as const;
 const PICTURE_LEVEL = 255;
 const LEVEL_MAX = 31;
@@ -10,9 +10,9 @@ const TILE_PX = 256;
 const PICTURE_PX = 65_500;
 
 export interface Frame {
-  kind: "picture" | "tile";
+  kind: "picture" | "tile" | "glance";
   type: string; // as "image/jpeg"
-  level: number; // of a tile; -1 for a picture
+  level: number; // of a tile; -1 for the others
   runner: number;
   turn: number;
   column: number;
@@ -55,7 +55,7 @@ function check(frame: Frame, level: number, length: number): void {
   const isTile = frame.kind === "tile";
   const most = isTile ? TILE_PX : PICTURE_PX;
   if (isTile ? level > LEVEL_MAX : level !== PICTURE_LEVEL) throw new WrongFrame(`a ${frame.kind} of level ${level}`);
-  if (!isTile && (frame.column || frame.row)) throw new WrongFrame("a picture has no column and row");
+  if (!isTile && (frame.column || frame.row)) throw new WrongFrame(`a ${frame.kind} has no column and row`);
   if (Math.min(frame.width, frame.height) < 1 || Math.max(frame.width, frame.height) > most)
     throw new WrongFrame(`a ${frame.kind} of ${frame.width} x ${frame.height} pixels`);
   if (length !== frame.body.byteLength)

@@ -13,6 +13,9 @@ export interface Tile {
   body: Uint8Array<ArrayBuffer>;
 }
 
+/** All of a picture, small and coarse: made of some of the rows, to be shown below its tiles until they are there. */
+export type Glance = Pick<Tile, "width" | "height" | "type" | "body">;
+
 /** Part of a plane, in pixels of a level of its pyramid (one pixel of level n is 2^n x 2^n source pixels). */
 export interface Viewport {
   level: number;
@@ -33,6 +36,8 @@ export interface RunnerEvents {
   facts(turn: number, facts: Facts): void;
   levels(turn: number, levels: Levels): void;
   tile(turn: number, tile: Tile): void;
+  /** At most one in a turn, before its first tile; nothing of it is kept once the turn has ended. */
+  glance(turn: number, glance: Glance): void;
   completed(turn: number, notes: string[]): void;
   failed(turn: number, trouble: Trouble): void;
   cancelled(turn: number, why: string): void;
@@ -57,6 +62,7 @@ export interface Runner {
   look(viewport: Viewport): void;
   /**
    * Show all of the plane, fitted into so many device pixels, before its size is known: the daemon picks the level.
+   * Where its tiles take long a glance may come first.
    * It stays so for further frames, until the next `look`.
    */
   fit(width: number, height: number, dpr: number): void;

@@ -156,9 +156,10 @@ export class LiveRunner implements Runner {
   }
 
   frame(frame: Frame): void {
-    if (this.closed || frame.kind !== "tile") return;
-    const { level, column, row, width, height } = frame;
-    const tile = { level, column, row, width, height, type: frame.type, body: frame.body };
+    if (this.closed || frame.kind === "picture") return;
+    const { level, column, row, width, height, type, body } = frame;
+    if (frame.kind === "glance") return this.turns.glance(frame.turn, { width, height, type, body }); // The shelf has tiles only.
+    const tile = { level, column, row, width, height, type, body };
     this.shelf.keep(frame.turn, tile);
     this.turns.tile(frame.turn, tile);
   }

@@ -215,7 +215,7 @@ export class PlainRunner implements Runner {
 
   /** The same tiles that are asked for one by one, as one run: it tells levels and steps. */
   private async levels(known: Known, seen: Seen, turn: number, signal: AbortSignal): Promise<void> {
-    const { dpr: _, ...viewport } = partOf(seen);
+    const { dpr: _, glance: __, ...viewport } = partOf(seen); // An answer of HTTP is whole: no glance comes before it.
     const body = JSON.stringify({ view: known.view, results: ["levels"], viewport });
     const headers = { "content-type": "application/json" };
     const answer = await fetch(address("runs"), { method: "POST", body, headers, signal });

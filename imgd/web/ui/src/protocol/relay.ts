@@ -99,6 +99,7 @@ export class Relay implements Runner {
       facts: (turn, facts) => events.facts(at(turn), facts),
       levels: (turn, levels) => events.levels(at(turn), levels),
       tile: (turn, tile) => events.tile(at(turn), tile),
+      glance: (turn, glance) => events.glance(at(turn), glance),
       completed: (turn, notes) => events.completed(at(turn), notes),
       failed: (turn, trouble) => events.failed(at(turn), trouble),
       cancelled: (turn, why) => events.cancelled(at(turn), why),

@@ -11,6 +11,7 @@ export interface AskPart {
   box?: [number, number, number, number] | null;
   fit?: [number, number] | null;
   dpr?: number;
+  glance?: boolean;
 }
 
 export interface AskOpen {
@@ -40,6 +41,7 @@ export interface AskViewport {
   dpr?: number;
   again?: boolean;
   fit?: [number, number] | null;
+  glance?: boolean;
 }
 
 export interface AskRun {

@@ -1,6 +1,6 @@
 // The turns of one runner as the page is told of them: they only grow, and each has one end.
 import type { Facts, Levels, Look, StepNews, Trouble } from "../state/types";
-import type { RunnerEvents, Tile } from "./link";
+import type { Glance, RunnerEvents, Tile } from "./link";
 
 /** A step as the daemon tells it. */
 export type Step = Omit<StepNews, "from_ms" | "to_ms">;
@@ -47,6 +47,10 @@ export class Turns {
 
   tile(turn: number, tile: Tile): void {
     if (this.is(turn)) this.events.tile(this.last, tile);
+  }
+
+  glance(turn: number, glance: Glance): void {
+    if (this.is(turn)) this.events.glance(this.last, glance);
   }
 
   completed(turn: number, notes: string[]): void {

@@ -20,8 +20,9 @@ export function isSame(one: Seen | null, other: Seen | null): boolean {
   return JSON.stringify(one && partOf(one)) === JSON.stringify(other && partOf(other));
 }
 
+/** How the daemon is asked for it; of all of a picture a glance is taken, too. */
 export function partOf(seen: Seen): Part {
-  if ("fit" in seen) return { fit: [...seen.fit], dpr: seen.dpr };
+  if ("fit" in seen) return { fit: [...seen.fit], dpr: seen.dpr, glance: true };
   return { level: seen.level, box: [...seen.box], dpr: seen.dpr };
 }
 

@@ -161,14 +161,15 @@ function shapeOf(text: string | undefined): Shape | null {
 
 /** Read the address line now and whenever somebody goes back or changes it; write it when the state has rested. */
 export function startDeepLinks(): void {
+  let subject = "";
   const read = (): void => {
     const state = stateOf(location.hash);
     useStore.setState({ ...state, placed: !state.camera.fitted && seenIn(state) !== seenIn(useStore.getState()) });
+    subject = subjectOf(useStore.getState()); // What is changed there at once is still that place.
   };
   read();
   addEventListener("popstate", read);
   let waiting: ReturnType<typeof setTimeout> | undefined;
-  let subject = subjectOf(useStore.getState());
   const write = (): void => {
     waiting = undefined;
     const state = useStore.getState();

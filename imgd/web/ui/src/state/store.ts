@@ -38,7 +38,7 @@ export interface State {
 export const FITTED: Camera = { x: 0, y: 0, scale: 1, turn: 0, flip: false, fitted: true };
 
 export function newPane(id: number): Pane {
-  return { id, ref: null, look: {}, following: null, shown: null, run: null, trouble: null, runner: null };
+  return { id, ref: null, look: {}, following: null, shown: null, coarse: false, run: null, trouble: null, runner: null };
 }
 
 export const useStore = create<State>()(

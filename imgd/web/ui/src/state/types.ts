@@ -124,6 +124,8 @@ export interface Pane {
   following: Following | null;
   /** What is on screen, which stays until its successor is there. */
   shown: Shown | null;
+  /** What is on screen is a glance: coarse, made of some of the rows, until the tiles are there. */
+  coarse: boolean;
   run: RunState | null;
   trouble: Trouble | null;
   /** The id that others attach by; null without a websocket. */

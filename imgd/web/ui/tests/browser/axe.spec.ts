@@ -1,9 +1,8 @@
 // For everybody: axe finds nothing serious in any state of the page, and all of it can be reached and used by keyboard.
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { told } from "./hands";
-import { bench, closes, knownFrames, opens, serves, SIZES, temporary, until, type Service, type Watched } from "./rig";
+import { benchOfKnown, closes, opens, SIZES, until, type Watched } from "./rig";
 
 const SKY = "known/sky.fits";
 const AXE = readFileSync(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
@@ -14,13 +13,7 @@ interface Violation {
   nodes: { html: string; failureSummary: string }[];
 }
 
-let service: Service;
-bench();
-beforeAll(async () => {
-  const folder = join(temporary(), "known");
-  knownFrames(folder);
-  service = await serves([folder]);
-});
+const stand = benchOfKnown();
 
 /** Axe finds nothing serious in the page as it is now. */
 async function isFitForAll(watched: Watched, state: string): Promise<void> {
@@ -34,7 +27,7 @@ async function isFitForAll(watched: Watched, state: string): Promise<void> {
 }
 
 async function opensWithAxe(...[hash, size]: [string, (typeof SIZES)[number]]): Promise<Watched> {
-  const watched = await opens(service, hash, size);
+  const watched = await opens(stand.service, hash, size);
   await watched.shows(SKY);
   await watched.page.evaluate(AXE);
   return watched;

@@ -64,6 +64,17 @@ async function dragsHandle(watched: Watched, name: string, by: number): Promise<
   return (high! - low!) / plot.width;
 }
 
+/** Wait until the address line tells where a handle is by now: while it is dragged it tells of places on the way. */
+async function isTold(watched: Watched, name: "Black level" | "White level" | "Midtone"): Promise<void> {
+  const slider = handle(watched, name);
+  await until(async () => {
+    const level = levelTold(watched);
+    if (name === "Midtone") return Number(level.mid.toPrecision(3)) === Number(/midtone (\S+)/.exec((await slider.getAttribute("aria-valuetext")) ?? "")?.[1]);
+    const [value, now] = [name === "Black level" ? level.black : level.white, Number(await slider.getAttribute("aria-valuenow"))];
+    return Math.abs(value - now) <= WHITE / 10_000;
+  }, `the link tells where "${name}" is`);
+}
+
 describe.each(SIZES)("$name", (size) => {
   test("handles that are dragged change the picture", async () => {
     const watched = await opens(stand.service, `#frame=${BLOCKS}&${LOOK}&panel=stretch`, size);
@@ -71,14 +82,17 @@ describe.each(SIZES)("$name", (size) => {
     await handle(watched, "Black level").waitFor();
     const black = 60 * (await dragsHandle(watched, "Black level", 60));
     await until(() => Math.abs(levelTold(watched).black - black) < black / 20, "black is where it was dragged to");
+    await isTold(watched, "Black level");
     expect(levelTold(watched).white).toBe(WHITE);
     await isAs(watched, levelTold(watched));
     await watched.keeps("levels-black");
     const white = WHITE - 80 * (await dragsHandle(watched, "White level", -80));
     await until(() => Math.abs(levelTold(watched).white - white) < white / 20, "white is where it was dragged to");
+    await isTold(watched, "White level");
     await isAs(watched, levelTold(watched));
     await dragsHandle(watched, "Midtone", -40);
     await until(() => levelTold(watched).mid < 0.45, "the midtone is lower");
+    await isTold(watched, "Midtone");
     await isAs(watched, levelTold(watched));
     await watched.keeps("levels-dragged");
     await closes(watched);

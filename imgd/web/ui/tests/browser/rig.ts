@@ -1,18 +1,26 @@
 // The real daemon, real frames, and Debian's Chromium; whatever is started here is ended here.
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, expect } from "vitest";
+import { chromium, type Browser, type BrowserContext, type CDPSession, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect, inject } from "vitest";
+import { asksPython, copiesFrames, exposes, pause, Service, temporary as temporaryUnnoted, until, type Truth } from "./service";
+import type {} from "./stand";
 
-const PROJECT = process.env["IMGD_TEST_PROJECT"] ?? new URL("../../../../..", import.meta.url).pathname;
-const PYTHON = process.env["IMGD_TEST_PYTHON"] ?? join(PROJECT, ".venv/bin/python");
-const PICTURES = process.env["IMGD_TEST_PICTURES"] ?? join(PROJECT, "tests/viewer/pictures");
-const READY_LIMIT_MS = 200_000; // The first start on a machine compiles the kernels.
+export { asksPython, exposes, pause, Service, until, type Truth };
+
+const PICTURES = process.env["IMGD_TEST_PICTURES"] ?? new URL("../../../../../tests/viewer/pictures", import.meta.url).pathname;
+// The last list of these that Chromium is given is the one that holds: Playwright's own, and what draws the address bar,
+// which nobody sees, in a process for each window: that cost more than our page.
+const FEATURES_OFF = [
+  "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades", "HttpsFirstBalancedModeAutoEnable", "LensOverlay",
+  "MediaRouter", "PaintHolding", "ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect", "OptimizationHints",
+  "NetworkTimeServiceQuerying", "AimEnabled", "PreconnectToSearch",
+  "WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup",
+];
 const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
+  "--disable-component-update", "--disable-sync", `--disable-features=${FEATURES_OFF.join(",")}`,
+  "--disable-site-isolation-trials", // There is one site only: the blank page before ours needs no process of its own.
 ];
 
 export interface Size {
@@ -27,118 +35,20 @@ export const SIZES: readonly Size[] = [
   { name: "390x844", width: 390, height: 844, touch: true },
 ];
 
-export interface Truth {
-  sky: { stars: [number, number][]; values: [number, number, number][]; world: [number, number, number, number][] };
-  shapes: Record<"rect" | "circle", { numbers: number[] } & Record<"Pixels" | "Mean" | "Median" | "Sigma" | "Minimum" | "Maximum" | "Sum", number>>;
-  blocks: { side_px: number; rows: number; columns: number; step: number };
-  truncated: { rows: number; of: number };
-}
-
-export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
-
-/** Wait until it is so; of what a page shows, a locator's own waiting is better. */
-export async function until(so: () => Promise<boolean> | boolean, what: string, limitMs = 10_000): Promise<void> {
-  const end = performance.now() + limitMs;
-  while (!(await so())) {
-    if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);
-    await pause(20);
-  }
-}
-
 // ---- frames
+
+const folders: string[] = [];
 
 /** A temporary folder; it is removed by `bench` at the end. */
 export function temporary(): string {
-  const parent = process.env["IMGD_TEST_FOLDER"] ?? tmpdir();
-  mkdirSync(parent, { recursive: true });
-  return mkdtempSync(join(parent, "viewer-"));
+  const folder = temporaryUnnoted();
+  folders.push(folder);
+  return folder;
 }
-
-let made: { frames: string; truth: Truth } | undefined;
 
 /** The known frames, copied into a folder of the caller's, and what is known of them. */
 export function knownFrames(into: string): Truth {
-  if (!made) {
-    const frames = join(temporary(), "frames");
-    python("-m", "tests.viewer.known", frames);
-    made = { frames, truth: JSON.parse(readFileSync(join(frames, "..", "truth.json"), "utf8")) as Truth };
-  }
-  cpSync(made.frames, into, { recursive: true, preserveTimestamps: true });
-  return made.truth;
-}
-
-/** Have small frames arrive in a folder, as a camera writes them; their numbers go on from `number`. */
-export function exposes(folder: string, names: string | readonly string[], number: number): void {
-  python("-m", "tests.viewer.known", folder, "--one", ...[names].flat(), "--number", String(number));
-}
-
-/** Run a little Python; what it prints comes back. */
-export function asksPython(program: string, ...args: string[]): string {
-  return python("-c", program, ...args);
-}
-
-function python(...args: string[]): string {
-  const done = spawnSync(PYTHON, args, { cwd: PROJECT, encoding: "utf8" });
-  if (done.status !== 0) throw new Error(`${args.join(" ")}: ${done.stdout}${done.stderr}`);
-  return done.stdout;
-}
-
-// ---- the daemon
-
-/** The daemon's: its own settings are asked for by flags alone, and its events are kept in `folder`. */
-function environment(folder: string): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("IMGD_"));
-  return { ...Object.fromEntries(kept), PYTHONPATH: PROJECT, STATE_DIRECTORY: folder };
-}
-
-/** A daemon that serves; `restart` starts another one at the same address. */
-export class Service {
-  private process: ChildProcess | null = null;
-  url = "";
-  log = "";
-
-  constructor(private readonly roots: string[], private readonly flags: string[] = [], private readonly folder = temporary()) {}
-
-  async start(): Promise<this> {
-    const port = this.url ? new URL(this.url).port : "0";
-    const args = ["-c", "import sys; from imgd.cli import main; sys.exit(main())", "serve", ...this.roots, "--bind", `127.0.0.1:${port}`, ...this.flags];
-    const child = spawn(PYTHON, args, { cwd: this.folder, env: environment(this.folder), stdio: ["ignore", "pipe", "pipe"] });
-    this.process = child;
-    child.stderr.on("data", (data: Buffer) => (this.log += data.toString()));
-    let told = "";
-    child.stdout.on("data", (data: Buffer) => (told += data.toString()));
-    await until(() => child.exitCode !== null || /imgd serves (\S+)/.test(told), "the daemon listens", 30_000);
-    this.url = /imgd serves (\S+)/.exec(told)?.[1] ?? "";
-    if (!this.url) throw new Error(`the daemon did not start: ${this.log}`);
-    await until(async () => (await fetch(`${this.url}readyz`)).ok, "the daemon is ready", READY_LIMIT_MS);
-    return this;
-  }
-
-  get isUp(): boolean {
-    return this.process !== null;
-  }
-
-  async end(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-    const child = this.process;
-    this.process = null;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise((done) => child.once("exit", done));
-    child.kill(signal);
-    const late = setTimeout(() => child.kill("SIGKILL"), 20_000);
-    await gone;
-    clearTimeout(late);
-  }
-
-  /** What /admin says: sessions and runners. */
-  async admin(): Promise<{ statistics: Record<string, number>; sessions: { name: string; runners: number[] }[]; runners: { number: number; view: string; running: boolean }[] }> {
-    return (await (await fetch(`${this.url}admin`)).json()) as never;
-  }
-
-  /** One figure of /metrics; 0 if it is not there. */
-  async figure(name: string): Promise<number> {
-    const text = await (await fetch(`${this.url}metrics`)).text();
-    return Number(new RegExp(`^${name} (.*)$`, "m").exec(text)?.[1] ?? 0);
-  }
+  return copiesFrames(inject("frames"), into);
 }
 
 // ---- the browser
@@ -171,10 +81,14 @@ export class Watched {
     expect(this.complaints.filter((text) => !this.expected.some((each) => each.test(text))), "the browser's console").toEqual([]);
   }
 
-  /** Keep a picture of the page, as it is now. */
+  private session: Promise<CDPSession> | undefined;
+
+  /** Keep a picture of the page, as it is now; by the browser's own hand, which takes a third of what Playwright's does. */
   async keeps(name: string): Promise<void> {
+    const session = await (this.session ??= this.context.newCDPSession(this.page));
+    const { data } = await session.send("Page.captureScreenshot", { format: "png", optimizeForSpeed: true });
     mkdirSync(PICTURES, { recursive: true });
-    await this.page.screenshot({ path: join(PICTURES, `${name}-${this.size.name}.png`) });
+    writeFileSync(join(PICTURES, `${name}-${this.size.name}.png`), data, "base64");
   }
 
   /** Wait until a frame's picture is on screen, sharp. */
@@ -225,18 +139,20 @@ export function bench(): void {
     for (const context of opened.splice(0)) await context.close();
     await browser?.close();
     for (const service of services.splice(0)) await service.end();
-    if (made) rmSync(join(made.frames, ".."), { recursive: true, force: true });
+    for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
   });
 }
 
-/** Have a browser, and a daemon that serves the known frames as the root `known`: filled in when the tests begin. */
-export function benchOfKnown(): { service: Service; truth: Truth } {
-  const stand = {} as { service: Service; truth: Truth };
+/** Have a browser, and the daemon that serves the known frames as the root `known` to all who only look: filled in when the tests begin. */
+export function benchOfKnown(): { service: { url: string }; truth: Truth } {
+  const stand = {} as { service: { url: string }; truth: Truth };
   bench();
   beforeAll(async () => {
-    const folder = join(temporary(), "known");
-    stand.truth = knownFrames(folder);
-    stand.service = await serves([folder]);
+    const answer = await fetch(inject("stand"));
+    const url = await answer.text();
+    if (!answer.ok) throw new Error(url);
+    stand.service = { url };
+    stand.truth = knownFrames(join(temporary(), "known"));
   });
   return stand;
 }

@@ -26,8 +26,15 @@ describe("binary frames", () => {
     expect(() => readFrame(frameBytes({ ...picture, width: 65501 }))).toThrow(WrongFrame);
   });
 
+  test("a glance has no place either", () => {
+    const glance = { kind: 3, level: 255, column: 0, row: 0, width: 700, height: 450 };
+    expect(readFrame(frameBytes(glance))).toMatchObject({ kind: "glance", level: -1, turn: 1, width: 700, height: 450, body: { length: 6 } });
+    for (const wrong of [{ column: 1 }, { row: 1 }, { level: 0 }, { width: 0 }, { height: 65501 }, { length: 5 }])
+      expect(() => readFrame(frameBytes({ ...glance, ...wrong }))).toThrow(WrongFrame);
+  });
+
   test.each([
-    { version: 0 }, { version: 2 }, { kind: 0 }, { kind: 3 }, { format: 0 }, { format: 5 }, { level: 32 }, { level: 255 }, { width: 0 },
+    { version: 0 }, { version: 2 }, { kind: 0 }, { kind: 4 }, { kind: 3 }, { format: 0 }, { format: 5 }, { level: 32 }, { level: 255 }, { width: 0 },
     { height: 0 }, { width: 257 }, { height: 257 }, { length: 5 }, { length: 7 }, { length: 0xffffffff },
   ])("%o is refused", (fields) => {
     expect(() => readFrame(frameBytes(fields))).toThrow(WrongFrame);

@@ -33,7 +33,7 @@ afterEach(() => {
 /** A runner's events, written down. */
 function listener(): { events: RunnerEvents; told: unknown[][] } {
   const told: unknown[][] = [];
-  const names = ["opened", "accepted", "step", "facts", "levels", "tile", "completed", "failed", "cancelled", "following", "refused", "again"];
+  const names = ["opened", "accepted", "step", "facts", "levels", "tile", "glance", "completed", "failed", "cancelled", "following", "refused", "again"];
   const events = Object.fromEntries(names.map((name) => [name, (...more: unknown[]) => told.push([name, ...more])]));
   return { events: events as unknown as RunnerEvents, told };
 }
@@ -74,7 +74,7 @@ test("what is wished before the socket is open is asked with hello, in one messa
   expect(hello).toEqual({ id: 1, op: "hello" });
   expect(open).toMatchObject({
     op: "open", view: "frame=a/%FF%20b.fits&stretch=log&cut=1%2C2", results: ["facts", "levels", "picture"], paused: false,
-    viewport: { fit: [1400, 900], dpr: 2 },
+    viewport: { fit: [1400, 900], dpr: 2, glance: true },
   });
   expect(rest).toEqual([]);
 });
@@ -103,6 +103,56 @@ test("a turn is told in order, with the look that was asked for, and its tiles",
   expect(told[3]![2]).toMatchObject({ step: "reduce", to_ms: 0, from_ms: 0 });
   expect(told[4]![2]).toMatchObject({ level: 3, column: 4, row: 5, width: 256, height: 100 });
   expect(told[4]![2]).toMatchObject({ type: "image/jpeg", body: { length: 6 } });
+});
+
+const GLANCE = { kind: 3, level: 255, column: 0, row: 0, width: 700, height: 450 };
+
+test("a glance is asked for where all of a picture is, and of a part never", async () => {
+  const { runner, socket } = await opened();
+  expect(socket.sent).toEqual([]);
+  const open = { ...FIT, glance: true };
+  runner.look({ level: 1, box: [0, 0, 9, 9], dpr: 1 });
+  await soon();
+  const [part] = socket.asked();
+  expect(part).toMatchObject({ op: "viewport", level: 1 });
+  expect(part).not.toHaveProperty("glance");
+  reply(socket, part!);
+  runner.fit(1400, 900, 1);
+  runner.change({ map: "heat" });
+  await soon();
+  const [set] = socket.asked();
+  expect(set).toMatchObject({ op: "set", viewport: open });
+  reply(socket, set!);
+  runner.retry();
+  await soon();
+  expect(socket.asked()).toMatchObject([{ op: "viewport", again: true, ...open }]);
+});
+
+test("a glance is told of its own turn, of this runner, until that has ended", async () => {
+  const { socket, told } = await opened();
+  socket.bytes(frameBytes(GLANCE));
+  accept(socket);
+  for (const wrong of [{ turn: 2 }, { turn: 0 }, { runner: 8 }]) socket.bytes(frameBytes({ ...GLANCE, ...wrong }));
+  const glances = (): unknown[][] => told.filter(([name]) => name === "glance");
+  expect(glances()).toEqual([]);
+  socket.bytes(frameBytes(GLANCE));
+  expect(glances()).toEqual([["glance", 1, { width: 700, height: 450, type: "image/jpeg", body: new Uint8Array([1, 2, 3, 4, 5, 6]) }]]);
+  accept(socket, 2, { view: "frame=a/b.fits&map=heat" });
+  socket.bytes(frameBytes(GLANCE));
+  socket.say({ op: "completed", runner: "R", turn: 2, result: { notes: [] } });
+  socket.bytes(frameBytes({ ...GLANCE, turn: 2 }));
+  expect(glances()).toHaveLength(1);
+});
+
+test("a glance is not kept: of a picture that comes back only tiles are shown again", async () => {
+  const { socket, told } = await opened();
+  accept(socket);
+  socket.bytes(frameBytes(GLANCE));
+  socket.bytes(frameBytes({ column: 1, row: 2 }));
+  accept(socket, 2, { view: "frame=a/b.fits&map=heat" });
+  accept(socket, 3);
+  const pictures = told.filter(([name]) => name === "glance" || name === "tile");
+  expect(pictures.map(([name, turn]) => [name, turn])).toEqual([["glance", 1], ["tile", 1], ["tile", 3]]);
 });
 
 test("while a reply is outstanding only the newest wish is kept", async () => {
