@@ -328,12 +328,12 @@ async def test_a_guest_that_hangs_up_keeps_its_segments_from_others_until_it_is_
 @pytest.mark.parametrize("how", ["leave", "dawdle"])
 async def test_a_guest_that_does_not_go_is_killed(tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guest, "EXIT_LIMIT_S", 0.2)
-    async with listening(tmp_path, step_limit_s=2.0) as here:  # A guest has so long to come to its list, too.
+    async with listening(tmp_path, step_limit_s=1.5) as here:  # A guest has so long to come to its list, too.
         here.rig.put("a")
         before = here.rig.held()
         async with here.asking(query_of(view("a")), how, str(tmp_path / "never")) as process:
             await here.rig.until_noted("todo")
-            with trio.fail_after(6):
+            with trio.fail_after(3):
                 assert await process.wait() == -signal.SIGKILL
         await here.rig.nothing_is_left_of(before)
 

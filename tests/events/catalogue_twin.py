@@ -125,7 +125,7 @@ def matches(frame: Frame, term: str) -> bool:
         return _compared(_small(_written(value)), sign, _small(text))
     if isinstance(value, bool):
         means = {"t": True, "true": True, "f": False, "false": False}.get(_small(text))
-        return sign in ("=", "!=") and _compared(value, sign, means)
+        return sign in ("=", "!=") and (value == means) is (sign == "=")
     if isinstance(value, str):
         return sign in ("=", "!=") and _compared(_small(value), sign, _small(text))
     if number is None:

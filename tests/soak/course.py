@@ -113,7 +113,10 @@ async def soak(folder: Path, wish: Wish, say: Callable[[str], None]) -> Report:
     return Report(
         wish, before, after, judge.asked, judge.left, judge.refused, judge.reasons, asdict(judge.compared),
         Counter(each.kind for each in judge.faults.done),
-        {"frames rewritten": field_of_frames.rewritten, "frames that came": field_of_frames.arrived},
+        {
+            "frames rewritten": field_of_frames.rewritten, "frames that came": field_of_frames.arrived,
+            "the machine stood still": len(judge.faults.stalls),
+        },
         [*judge.complaints, *differences(before, after), *complaints],
     )  # fmt: skip
 

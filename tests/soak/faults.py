@@ -12,7 +12,7 @@ import trio
 
 from tests.daemon.rig import RunningDaemon
 
-Kind = Literal["worker killed", "worker stopped", "template killed", "template stopped", "the machine stood still"]
+Kind = Literal["worker killed", "worker stopped", "template killed", "template stopped"]
 
 SHARES: Final[dict[Kind, int]] = {"worker killed": 12, "worker stopped": 6, "template killed": 2, "template stopped": 1}
 EACH_S: Final = 2.5  # Between two faults, in the mean.
@@ -32,16 +32,29 @@ class Fault:
     ended_s: float = float("inf")
 
 
+@dataclass(frozen=True)
+class Stall:
+    """A time in which nothing on the machine went on. Nobody did it; it is told, and excuses nothing."""
+
+    began_s: float
+    ended_s: float
+
+
 @dataclass
 class Faults:
     """Does them, and remembers them."""
 
     daemon: RunningDaemon
     done: list[Fault] = field(default_factory=list)
+    stalls: list[Stall] = field(default_factory=list)
 
     def within(self, began_s: float, ended_s: float) -> set[Kind]:
         """Tell what was done that can have hurt a request between two moments."""
         return {each.kind for each in self.done if each.began_s <= ended_s and began_s <= each.ended_s + TOLD_WITHIN_S}
+
+    def stalls_within(self, began_s: float, ended_s: float) -> list[Stall]:
+        """Tell when the machine stood still between two moments."""
+        return [each for each in self.stalls if each.began_s <= ended_s and began_s <= each.ended_s]
 
     async def run(self, random: Random, stopping: trio.Event) -> None:
         """Do one after another until told to stop; at the end no process is held still."""
@@ -55,12 +68,12 @@ class Faults:
                 await self._do(kind, pid, random)
 
     async def watch(self, stopping: trio.Event) -> None:
-        """Notice, until told to stop, when the machine stood still: limits pass then, though nobody could work."""
+        """Notice, until told to stop, when the machine stood still."""
         while not stopping.is_set():
             began_s = trio.current_time()
             await trio.sleep(LOOK_S)
             if (now_s := trio.current_time()) - began_s > STILL_S:
-                self.done.append(Fault("the machine stood still", began_s, now_s))
+                self.stalls.append(Stall(began_s, now_s))
 
     async def _victim(self, kind: Kind, random: Random, stopping: trio.Event) -> int:
         """Choose a process; of workers one that computes, more often than not."""

@@ -175,9 +175,7 @@ class Judge:
                 return "the frame kills its worker"
             case 503 if hurt:
                 return _named(hurt)
-            case 502 if "the machine stood still" in hurt:
-                return _named(hurt)
-            case 504 if hurt & {"worker stopped", "template stopped", "the machine stood still"}:
+            case 504 if hurt & {"worker stopped", "template stopped"}:
                 return _named(hurt)
         return ""
 
@@ -189,7 +187,9 @@ class Judge:
 
     def _situation(self, asked: Asked, began_s: float) -> str:
         now = trio.current_time()
-        return f"it took {now - began_s:.2f} s, the frame held {self._held(asked, began_s)}"
+        stalls = self.faults.stalls_within(began_s, now)
+        stood = "".join(f", the machine stood still for {each.ended_s - each.began_s:.1f} s" for each in stalls)
+        return f"it took {now - began_s:.2f} s, the frame held {self._held(asked, began_s)}{stood}"
 
 
 def _named(kinds: set[Kind]) -> str:

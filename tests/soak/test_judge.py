@@ -76,8 +76,6 @@ async def test_a_frame_that_was_rewritten_meanwhile_may_be_the_one_or_the_other(
         ("a.fits", 504, "worker stopped", True), ("a.fits", 504, "worker killed", False), ("a.fits", 422, None, False),
         ("a.fits", 404, None, False), ("bad.fits", 422, None, True), ("bad.fits", 500, None, False),
         (KILLER, 500, None, True), ("a.fits", 502, "template killed", False),
-        ("a.fits", 502, "the machine stood still", True), ("a.fits", 504, "the machine stood still", True),
-        ("a.fits", 500, "the machine stood still", False), ("a.fits", 400, "the machine stood still", False),
     ],
 )  # fmt: skip
 async def test_a_refusal_has_a_reason_or_is_a_complaint(
@@ -103,19 +101,25 @@ async def test_a_tile_that_another_version_of_the_frame_has_not_is_no_fault(tmp_
     assert (judge.reasons.total(), len(judge.complaints)) == (1, 2)
 
 
-async def test_a_machine_that_stands_still_is_noticed(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_machine_that_stands_still_is_told_and_excuses_nothing(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
     async with judging(tmp_path) as judge:
         stopping = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(judge.faults.watch, stopping)
             await trio.sleep(10)
-            assert not judge.faults.done
+            assert not judge.faults.stalls
             began_s = trio.current_time()
             autojump_clock.jump(15)
             await trio.sleep(1)
             stopping.set()
-    (fault,) = judge.faults.done
-    assert fault.kind == "the machine stood still" and fault.ended_s - began_s >= 15
+        for status in (502, 503, 504):
+            judge.failed(Asked("img", "a.fits", TARGET), status, b'{"detail":"so"}', PROBLEM, began_s)
+    (stall,) = judge.faults.stalls
+    assert stall.ended_s - began_s >= 15 and not judge.faults.done
+    assert len(judge.complaints) == 3 and not judge.reasons
+    assert all("the machine stood still for 15" in each for each in judge.complaints)
 
 
 async def test_an_answer_that_breaks_off_or_says_not_when_to_come_again_is_a_complaint(tmp_path: Path) -> None:
