@@ -1,6 +1,8 @@
 """An answer that fails in the middle must not look whole to anyone; a peer that breaks the grammar ends alone."""
 
 import contextlib
+import os
+import time
 from pathlib import Path
 
 import h2.errors
@@ -178,6 +180,20 @@ async def test_an_idle_connection_is_closed(tmp_path: Path) -> None:
         await stream.send_all(peer.request("/healthz"))
         assert b"ok" in await peer.read_all(stream)
         await stream.aclose()
+
+
+async def test_what_came_in_time_is_answered_however_late_it_is_seen(tmp_path: Path) -> None:
+    async with serving(tmp_path, MemoryEngine(), keep_alive_s=0.3) as served:
+        streams = [await peer.connect(served.port) for _ in range(40)]
+        for stream in streams:
+            await stream.send_all(peer.request("/healthz"))
+            assert b"ok" in await peer.read_until(stream, b"ok")
+        for stream in streams:
+            os.write(stream.socket.fileno(), peer.request("/healthz"))
+        time.sleep(0.5)  # Nobody has a turn until the connections' time is over, as where the machine stands still.
+        for stream in streams:
+            assert b"ok" in await peer.read_until(stream, b"ok")
+            await stream.aclose()
 
 
 async def test_an_error_is_found_however_many_nurseries_it_came_out_of() -> None:
