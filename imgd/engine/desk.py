@@ -111,6 +111,8 @@ class Desk:
             outcome: Outcome = Stopped()
             try:
                 outcome = await self._attend(self._link)
+                if isinstance(outcome, Crashed) and self._link.unread and self._unread and self._talk.greeted:
+                    outcome = LOST  # Told only now: a list may have been given while it was found out how it ended.
             finally:
                 if self._limit.cancel_called:
                     outcome = TimedOut(self.limit_s)
@@ -183,8 +185,6 @@ class Desk:
             return Stopped()
         link.errors.drain()
         self._warn("ended by signal %s, exit code %s", killed_by, exit_code)
-        if link.unread and self._unread and self._talk.greeted:
-            return LOST
         return Crashed(killed_by, exit_code)
 
     def _send(self, link: WorkerLink, order: Order) -> None:

@@ -120,6 +120,43 @@ async def test_a_list_given_to_a_worker_whose_end_is_on_its_way_is_no_bug_of_our
         await rig.quiet()
 
 
+async def test_a_list_given_while_it_is_found_out_how_the_worker_ended_is_done_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as rig:
+        octets = rig.put("a")
+        await rig.engine.qualify(view("a"), ASKER)
+        await rig.quiet()
+        put, warn, early = rig.floor.inbox.put, desk.Desk._warn, list[Event]()
+
+        def put_later(event: Event) -> None:
+            if isinstance(event, Submitted) and not early:
+                early.append(event)
+            else:
+                put(event)
+
+        def warn_and_give(its: desk.Desk, words: str, *values: object) -> None:
+            warn(its, words, *values)
+            if words.startswith("ended by signal") and len(early) == 1:
+                put(early[0])
+                early.append(early[0])
+
+        monkeypatch.setattr(rig.floor.inbox, "put", put_later)
+        monkeypatch.setattr(desk.Desk, "_warn", warn_and_give)
+        got: list[Picture] = []
+
+        async def ask() -> None:
+            got.append(await rig.picture(view("a")))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await until(lambda: bool(early))
+            kill(rig.workers()[0])
+        monkeypatch.undo()
+        assert len(early) == 2 and got[0].body == picture_of(octets, view("a"))
+        await rig.quiet()
+
+
 async def test_a_stopped_worker_is_given_up_after_its_limit_while_twenty_others_are_served(tmp_path: Path) -> None:
     async with running(tmp_path, step_limit_s=3.0) as rig:
         rig.put("bad", Frame(acts={"reduce": "signal SIGSTOP"}))

@@ -131,6 +131,20 @@ async def test_any_search_finds_what_a_slow_look_at_each_frame_finds(place: Plac
         await trio.to_thread.run_sync(search)
 
 
+@pytest.mark.parametrize(
+    ("term", "found"),
+    [("COOLED=T", 1), ("cooled=true", 1), ("COOLED=F", 0), ("COOLED!=T", 0), ("COOLED!=f", 1), ("COOLED=60", 0),
+     ("COOLED!=60", 1), ("COOLED>60", 0), ("COOLED<=60", 0)],
+)  # fmt: skip
+async def test_a_card_of_true_or_false_is_compared_as_such(place: Place, term: str, found: int) -> None:
+    known = [Frame("night", b"a.fits", 1, EVENING_NS, {"COOLED": True}), Frame("night", b"b.fits", 1, EVENING_NS, {})]
+    async with open_store(place.address) as store:
+        await put(store, known)
+        query = Query(("night",), b"", read_search(term), get_args(Order)[0], 0, 6)
+        answer = bare(await store.search(query, LIMIT_S))
+        assert answer == twin(known, query, [term]) and len(answer.rows) == found
+
+
 def bare(found: Any) -> Any:
     """Leave the headers' own text out: databases write JSON in their own ways."""
     return replace(found, rows=tuple(replace(row, hdu=row.hdu and "") for row in found.rows))

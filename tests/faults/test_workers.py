@@ -132,7 +132,8 @@ async def test_a_worker_killed_while_idle_costs_nobody_anything(folder: Path) ->
     async with running_daemon(f"f={folder}", workers_max=1, worker_idle_s=30) as daemon:
         async with daemon.connect() as connection:
             for number in range(20):
-                assert (await connection.get(f"/img?frame=f/good.fits&quality={number + 1}")).status == 200
+                answer = await connection.get(f"/img?frame=f/good.fits&quality={number + 1}")
+                assert answer.status == 200, (number, answer.body, daemon.log())
                 (worker,) = await workers(daemon)
                 os.kill(worker, signal.SIGKILL)  # And at once the next one, before its end is known.
         for number in range(10):

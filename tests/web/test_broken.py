@@ -190,7 +190,7 @@ async def test_what_came_in_time_is_answered_however_late_it_is_seen(tmp_path: P
             assert b"ok" in await peer.read_until(stream, b"ok")
         for stream in streams:
             os.write(stream.socket.fileno(), peer.request("/healthz"))
-        time.sleep(0.5)  # Nobody has a turn until the connections' time is over, as where the machine stands still.
+        time.sleep(0.5)  # noqa: ASYNC251 Nobody has a turn meanwhile, as where the machine stands still.
         for stream in streams:
             assert b"ok" in await peer.read_until(stream, b"ok")
             await stream.aclose()
