@@ -17,7 +17,7 @@ from imgd.model import Asker, OpenSource, Outcome, Replied
 from imgd.origin import origin
 
 DESCRIPTORS_RETRY_S: Final = 2.0
-CHUNK_BYTES: Final = 1 << 20  # Read at once: one body for a tile or a picture, bounded for an export.
+CHUNK_BYTES: Final = 256 << 10  # Read at once: one body for a tile and for most pictures, bounded for who reads slowly.
 
 
 class Client:

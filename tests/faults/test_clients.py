@@ -174,12 +174,12 @@ async def test_1000_connections_that_open_and_close_leave_nothing(folder: Path) 
                         nursery.start_soon(one, WAYS[number % len(WAYS)])
             await is_at_rest(daemon)
 
-        await all_ways(1000)  # What is made once is made now, and the heap is as large as so many at once need it.
+        await all_ways(100)  # What is made once is made now.
         assert (await daemon.get("/img?frame=f/a.fits")).status == 200
         before, before_bytes = await resting(daemon), daemon.pss_bytes()
         async with others_are_served(daemon):
             await all_ways(1000)
         assert (await daemon.get("/img?frame=f/a.fits")).status == 200
         await is_as_before(daemon, before)
-        assert daemon.pss_bytes() - before_bytes < GROWTH_BYTES
+        assert daemon.pss_bytes() - before_bytes < GROWTH_BYTES, daemon.pss_bytes() - before_bytes
         assert "Traceback" not in daemon.log()
