@@ -53,9 +53,9 @@ class Vectors:
         """Swap the bytes of each lane."""
         return self._call(f"llvm.bswap.v{LANES}i16", value, SHORTS)
 
-    def any_of(self, value: Any) -> Any:
-        """Bring the bits of all lanes together in one."""
-        return self._call(f"llvm.vector.reduce.or.v{LANES}i16", value, SHORT)
+    def filled_lanes(self, value: Any) -> Any:
+        """Tell in bits which lanes are not zero."""
+        return self.builder.bitcast(self.builder.icmp_unsigned("!=", value, self.every(0)), ir.IntType(LANES))
 
     def _call(self, name: str, given: Any, result: Any) -> Any:
         kind = ir.FunctionType(result, [given.type])
@@ -76,7 +76,7 @@ def note_near(say: Vectors, keys: list[Any], base: Any, notes: Any) -> Any:
     above = [builder.sub(key, first) for key in keys]
     for each in above:
         far = builder.or_(far, each)
-    found = builder.zext(say.any_of(builder.and_(far, say.every(0x10000 - NEAR))), base.type)
+    found = builder.zext(say.filled_lanes(builder.and_(far, say.every(0x10000 - NEAR))), base.type)
     near = builder.icmp_unsigned("==", builder.or_(builder.lshr(base, base.type(63)), found), base.type(0))
     with builder.if_else(near, likely=True) as (then, otherwise):
         with then:
