@@ -3,9 +3,10 @@
 The result does not depend on how many there are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from queue import SimpleQueue
+from threading import Lock, Semaphore
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -37,6 +38,7 @@ BANDS_LONG: Final = (
     4  # So much longer are bands at most where nothing is borrowed for them: each costs some time to begin.
 )
 BANDS_LEFT: Final = 8  # There are still as many as this while they are longer, so that threads end together.
+AHEAD: Final = 2  # Bands of a stream that are read while the one before them is worked on.
 COUNTED_MAX: Final = 2**32 - 1  # What counters hold; they are emptied before they could overflow.
 
 
@@ -130,9 +132,14 @@ def reduce_bands(over: Pass, grid: Grid, scaling: Scaling, plane: NDArray[np.flo
     turns = _Turns(over, list(zip(cut, sums, strict=True)))
     helpers = min(threads, len(cut)) - 1
     if helpers < 1:
-        histogram = _carry_out(turns, grid, scaling, plane)
-    else:
-        with ThreadPoolExecutor(helpers) as pool:
+        return _merge(_carry_out(turns, grid, scaling, plane), sums, grid)
+    with ThreadPoolExecutor(helpers) as pool:
+        if over.rows.in_order:
+            fed = _Fed(turns)
+            parts = [pool.submit(fed.carry_out, grid, scaling, plane) for _ in range(helpers)]
+            fed.feed(helpers)
+            histogram = sum((each.result() for each in parts), start=_no_histogram(grid))
+        else:
             others = [pool.submit(_carry_out, turns, grid, scaling, plane) for _ in range(helpers)]
             histogram = _carry_out(turns, grid, scaling, plane)
             for other in others:
@@ -176,6 +183,48 @@ class _Turns:
         return piece
 
 
+class _Fed:
+    """The turns of a stream: this thread reads on while others work on what it has read.
+
+    A stream that is read by one thread after the other takes longer than by one alone.
+    """
+
+    def __init__(self, turns: _Turns) -> None:
+        self._turns = turns
+        self._read: SimpleQueue[_Turn | None] = SimpleQueue()
+        self._room = Semaphore(AHEAD)
+        self._is_over = False
+
+    def feed(self, takers: int) -> None:
+        """Read all of it, a few bands ahead; less if a taker fails.
+
+        Raises  what lending raises.
+        """
+        try:
+            for turn in self._turns:
+                self._read.put(turn)
+                self._room.acquire()
+                if self._is_over:
+                    break
+        finally:
+            for _ in range(takers):
+                self._read.put(None)
+
+    def carry_out(self, grid: Grid, scaling: Scaling, plane: NDArray[np.float32]) -> NDArray[np.uint64]:
+        """Work on what is read, beside other takers, until all is done."""
+        try:
+            return _carry_out(iter(self._take, None), grid, scaling, plane)
+        except BaseException:
+            self._is_over = True
+            self._room.release()  # It may wait for it.
+            raise
+
+    def _take(self) -> _Turn | None:
+        turn = self._read.get()
+        self._room.release()
+        return turn
+
+
 def _kernel(grid: Grid, scaling: Scaling) -> Callable[..., None]:
     if grid.kind == I2 and grid.pooling != HIGHEST and grid.factor <= FACTOR_MAX:
         return reduce_means
@@ -184,10 +233,14 @@ def _kernel(grid: Grid, scaling: Scaling) -> Callable[..., None]:
     return reduce_narrow if grid.kind <= I2 else reduce_wide
 
 
-def _carry_out(turns: _Turns, grid: Grid, scaling: Scaling, plane: NDArray[np.float32]) -> NDArray[np.uint64]:
+def _no_histogram(grid: Grid) -> NDArray[np.uint64]:
+    return np.zeros((3 if grid.parities == 2 else 1, BINS if grid.counting else 0), np.uint64)
+
+
+def _carry_out(turns: Iterable[_Turn], grid: Grid, scaling: Scaling, plane: NDArray[np.float32]) -> NDArray[np.uint64]:
     bins = BINS if grid.counting else 0
     counts = np.zeros((TABLES, bins + 1), np.uint32)
-    histogram = np.zeros((3 if grid.parities == 2 else 1, bins), np.uint64)
+    histogram = _no_histogram(grid)
     kernel = _kernel(grid, scaling)
     pending = 0
     for band, piece, sums in turns:

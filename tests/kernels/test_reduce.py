@@ -375,6 +375,22 @@ def test_a_stream_that_breaks_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -> 
     assert rows.given == 24
 
 
+@pytest.mark.parametrize("threads", [2, 4])
+def test_a_stream_is_read_no_further_than_who_works_on_it(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    octets = np.zeros((400, 10), np.uint8)
+    rows = Rows(octets, 1, in_order=True)
+    grid = Grid(0, 10, 400, 2, 2, 0, 200, U1, 0, 0, 0, 0, 0, 1, MEAN, 0, 1, 0, 0, 0, 0)
+    scaling = Scaling(1.0, 0.0, math.inf, np.zeros(3), np.ones(3))
+    monkeypatch.setattr(bands, "BAND_PX", 40)
+    monkeypatch.setattr(bands, "reduce_narrow", fail)
+    with pytest.raises(MemoryError):
+        reduce_bands(Pass(rows, 0, 0), grid, scaling, np.zeros((1, 200, 5), np.float32), threads=threads)
+    assert rows.given < 200
+
+
 @pytest.mark.parametrize("kind", [U1, I2, F4])
 def test_counters_are_emptied_before_they_overflow(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     emptied = []
