@@ -140,6 +140,7 @@ async def test_a_daemon_that_dies_meanwhile_is_a_503(folder: Path, tmp_path: Pat
                 while not (await metrics(daemon))["imgd_engine_leased_bytes"]:
                     await trio.sleep(0.005)
             daemon.process.kill()
+            await daemon.process.wait()
         await daemon.settles(lambda: not daemon.processes())
     assert answers[0]["status"].startswith("503")
     assert "retry-after" in answers[0]

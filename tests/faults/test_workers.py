@@ -181,7 +181,10 @@ def _write_bomb(path: Path, axes: tuple[int, ...], mib: int) -> None:
 
 
 class running_watch:
-    """Watch the private memory of workers: the largest so far is the list's only number."""
+    """Watch the private memory of workers: the largest so far is the list's only number.
+
+    The template is none of them: what it has mapped is its own whenever it has no worker to share it with.
+    """
 
     def __init__(self, daemon: RunningDaemon) -> None:
         self.daemon = daemon
@@ -200,7 +203,7 @@ class running_watch:
 
     async def _watch(self) -> None:
         while True:
-            for pid in self.daemon.children():
+            for pid in await workers(self.daemon):
                 self.largest[0] = max(self.largest[0], _private_bytes(pid))
             await trio.sleep(0.005)
 

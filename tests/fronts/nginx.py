@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -169,6 +168,15 @@ class Fronted:
         """Wait until the daemon makes nothing, and nothing is leased."""
         await until_free(self.daemon, FREE_LIMIT_S)
 
+    async def access(self, **named: str) -> dict[str, Any]:
+        """Read the last line of the log of requests with these values; it may be written after the answer is read."""
+        with trio.fail_after(FREE_LIMIT_S):
+            while True:
+                for line in reversed(self.accesses()):
+                    if named.items() <= line.items():
+                        return line
+                await trio.sleep(0.001)
+
     def accesses(self) -> list[dict[str, Any]]:
         """Read the log of requests."""
         return [json.loads(line) for line in self.place.logs[1].read_text().splitlines()]
@@ -272,27 +280,19 @@ def members(session: int) -> list[int]:
     return sorted(found)
 
 
-def reload(place: Place) -> None:
-    """Have nginx read its files anew."""
-    os.kill(_master(place), signal.SIGHUP)
-
-
-def until_reloaded(place: Place, since: float) -> bool:
-    """Tell whether workers of an older configuration are gone."""
+def reload(place: Place) -> set[int]:
+    """Have nginx read its files anew; tell the workers that are to go for it."""
     master = _master(place)
-    return all(pid == master or _started(pid) >= since for pid in members(master))
+    older = set(members(master)) - {master}
+    os.kill(master, signal.SIGHUP)
+    return older
 
 
-def now() -> float:
-    """Tell the time since boot, as the kernel dates processes."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _started(pid: int) -> float:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
-    except OSError:
-        return float("inf")
+def is_reloaded(place: Place, older: set[int]) -> bool:
+    """Tell whether those that `reload` told are gone, and others there."""
+    master = _master(place)
+    found = set(members(master)) - {master}
+    return bool(found) and not found & older
 
 
 def _master(place: Place) -> int:

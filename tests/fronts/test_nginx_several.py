@@ -18,7 +18,7 @@ from tests.daemon.asking import Asking
 from tests.daemon.figures import metrics
 from tests.daemon.rig import RunningDaemon, running_daemon, starting_daemon
 from tests.frames import make
-from tests.fronts.nginx import FILES, Site, now, reload, running_nginx, until_reloaded
+from tests.fronts.nginx import FILES, Site, is_reloaded, reload, running_nginx
 from tests.fronts.place import Certificate, Place, make_certificate
 
 FRAMES = 24
@@ -46,20 +46,21 @@ class Several:
     front: Asking
     place: Place
 
-    def who(self) -> str:
-        """Tell which daemon has given the last answer."""
-        return self.whose(self.place.logs[1].read_text().splitlines()[-1])
-
-    def whose(self, line: str) -> str:
-        """Tell which daemon has given the answer of this line of the log; "" if none has."""
-        last: str = json.loads(line)["daemon"].rpartition(",")[2].strip()
-        return Path(last.removeprefix("unix:")).stem if last else ""
+    def answered(self, path: str) -> list[str]:
+        """Tell which daemons have answered at this path, in order; "" where none has."""
+        lines = map(json.loads, self.place.logs[1].read_text().splitlines())
+        return [Path(line["daemon"].rpartition(",")[2].strip()).stem for line in lines if line["path"] == path]
 
     async def asks(self, address: str, **headers: str) -> str:
         """Ask; tell which daemon answered."""
+        path = address.partition("?")[0]
+        before = len(self.answered(path))
         answer = await self.front.get(address, **headers)
         assert answer.status == 200, (address, answer.body)
-        return self.who()
+        with trio.fail_after(LIMIT_S):
+            while len(answered := self.answered(path)) == before:  # It is written down when it is sent already.
+                await trio.sleep(0.001)
+        return answered[-1]
 
     async def homes(self) -> dict[str, str]:
         """Tell which daemon each frame is at."""
@@ -67,11 +68,10 @@ class Several:
 
     async def say(self, **marks: str) -> None:
         """Write the list of daemons, each with a mark such as "down", and have nginx read it."""
-        since = now()
         write_list(self.folder, marks)
-        reload(self.place)
+        older = reload(self.place)
         with trio.fail_after(LIMIT_S):
-            while not until_reloaded(self.place, since):
+            while not is_reloaded(self.place, older):
                 await trio.sleep(0.02)
 
 
