@@ -2,7 +2,7 @@
 
 import enum
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,6 +11,8 @@ from imgd.core.limits import SEGMENTS_MAX
 
 PAGE_BYTES: Final = 4096
 CAPACITY_BYTES_MIN: Final = 16 * PAGE_BYTES
+HEADROOM_BYTES_MAX: Final = 16 << 20
+HEADROOM_SHARE: Final = 8
 WASTE_MAX: Final = 2  # A warm segment may be this many times larger than what it is taken for.
 
 
@@ -83,6 +85,32 @@ def capacity_for(size_bytes: int) -> int:
     return -(-size_bytes // grain) * grain
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Need:
+    """A buffer that is to be reserved.
+
+    kept   False: its segment is spare, not idle, once nobody uses it.
+    whole  False: it will hardly be filled; pages that are warm would be wasted on it.
+    """
+
+    key: str
+    size_bytes: int
+    kept: bool = True
+    whole: bool = True
+
+    @property
+    def capacity_bytes(self) -> int:
+        """What a segment for it holds."""
+        return capacity_for(self.size_bytes)
+
+    def fits(self, segment: Segment, slack_bytes: int) -> bool:
+        """Tell whether a spare segment is of use: warm as far as it will be written, and at most so much too large."""
+        warm, capacity = segment.charge_bytes, self.capacity_bytes
+        most_bytes = min(capacity * WASTE_MAX, capacity + slack_bytes)
+        is_alike = warm >= self.size_bytes if self.whole else warm * WASTE_MAX <= capacity
+        return is_alike and capacity <= segment.capacity_bytes <= most_bytes
+
+
 def nobody_wants() -> Collection[str]:
     """Tell that no waiting job wants any buffer."""
     return ()
@@ -129,32 +157,44 @@ class Pool:
         self,
         job: JobId,
         owner: str,
-        needs: Sequence[tuple[str, int]],
+        needs: Sequence[Need],
         wanted: Callable[[], Collection[str]] = nobody_wants,
-        *,
-        passing: Collection[str] = (),
     ) -> list[Segment] | None:
-        """Reserve a segment for each (key, bytes) at once, leased to the job; None and no change if they do not fit.
+        """Reserve a segment for each at once, leased to the job; None and no change if they do not fit.
 
-        wanted   tells the keys that waiting jobs want: those buffers are evicted last.
-        passing  keys of buffers that are not kept: spare, not idle, once nobody uses them.
+        wanted  tells the keys that waiting jobs want: those buffers are evicted last.
         """
-        assert all(key not in self._by_key for key, _ in needs), "reserved twice"
-        still_needed = sum(capacity_for(size) for _, size in needs)
+        assert all(need.key not in self._by_key for need in needs), "reserved twice"
+        slack_bytes = self.available_bytes - sum(need.capacity_bytes for need in needs)
         in_use = len(self.segments) - len(self._idle) - len(self._spare)
-        if still_needed > self.available_bytes or in_use + len(needs) > self.segments_max:
+        if slack_bytes < 0 or in_use + len(needs) > self.segments_max:
             return None
-        taken: list[Segment] = []
-        for key, size in needs:
-            still_needed -= capacity_for(size)
-            segment = self._take(capacity_for(size), owner, still_needed, wanted)
-            segment.state, segment.key, segment.producer, segment.owner = State.WRITING, key, job, owner
-            segment.used_bytes, segment.facts, segment.kept = 0, "", key not in passing
+
+        def use(segment: Segment, need: Need) -> None:
+            nonlocal slack_bytes
+            slack_bytes -= segment.capacity_bytes - need.capacity_bytes
+            waiting.remove(need)
+            segment.state, segment.key, segment.producer, segment.owner = State.WRITING, need.key, job, owner
+            segment.used_bytes, segment.facts, segment.kept = 0, "", need.kept
             segment.leases.add(job)
-            self._by_key[key] = segment
+            self._by_key[need.key] = segment
             self._count(segment)
-            taken.append(segment)
-        return taken
+
+        waiting = sorted(needs, key=lambda need: -need.size_bytes)  # The largest gain most.
+        for need in list(waiting):
+            fitting = [segment for segment in self._spare.values() if need.fits(segment, slack_bytes)]
+            if fitting:
+                best = min(fitting, key=lambda segment: (segment.owner != owner, segment.capacity_bytes))
+                use(self._recycle(best, owner), need)
+        for segment in self._evict_for(waiting, wanted):
+            if (alike := next((need for need in waiting if need.fits(segment, slack_bytes)), None)) is not None:
+                use(self._recycle(segment, owner), alike)
+        still_needed = sum(need.capacity_bytes for need in waiting)
+        while self.free_bytes < still_needed or len(self.segments) + len(waiting) > self.segments_max:
+            self._destroy()
+        for need in list(waiting):
+            use(self._create(need.capacity_bytes, owner), need)
+        return [self._by_key[need.key] for need in needs]
 
     def resize(self, budget_bytes: int) -> None:
         """Have another budget: a larger one at once, a smaller one as `shrink` can."""
@@ -167,7 +207,9 @@ class Pool:
         """Give up what the budget is still to lose, as far as it is free, or kept for nobody in particular."""
         while self.budget_bytes > self.target_bytes and self.available_bytes:
             if not self.free_bytes:
-                self._make_room(wanted)
+                if not self._spare:
+                    self._evict(self._oldest_but(wanted()))
+                self._destroy()
             lost = min(self.free_bytes, self.budget_bytes - self.target_bytes)
             self.free_bytes -= lost
             self.budget_bytes -= lost
@@ -262,22 +304,31 @@ class Pool:
         assert self._idle.keys() == {s.id for s in self.segments.values() if s.use is Use.IDLE}
         assert self._spare.keys() == {s.id for s in self.segments.values() if s.use is Use.SPARE}
 
-    def _take(self, capacity: int, owner: str, still_needed: int, wanted: Callable[[], Collection[str]]) -> Segment:
-        """Find or make a segment such that `still_needed` more bytes can be had after it."""
-        limit = min(capacity * WASTE_MAX, self.available_bytes - still_needed)
-        while True:
-            fitting = [
-                s for s in self._spare.values()
-                if capacity <= s.capacity_bytes <= limit and s.capacity_bytes - s.charge_bytes <= self.free_bytes
-            ]  # fmt: skip
-            if fitting:
-                return self._recycle(min(fitting, key=lambda s: (s.owner != owner, s.capacity_bytes)), owner)
-            if self.free_bytes >= capacity and len(self.segments) < self.segments_max:
-                return self._create(capacity, owner)
-            self._make_room(wanted)
+    def _evict_for(self, waiting: Sequence[Need], wanted: Callable[[], Collection[str]]) -> Iterator[Segment]:
+        """Evict one buffer after the other, until segments for all that wait can be made; give what becomes spare.
+
+        What will be written wholly takes the place of what was used longest ago before nothing is free any more: that
+        is warm, and what will hardly be filled needs much room for a short time. Nobody who waits is harmed for that.
+        """
+        headroom_bytes = min(HEADROOM_BYTES_MAX, self.budget_bytes // HEADROOM_SHARE)
+        wished: Collection[str] | None = None
+        while not self._has_room(waiting, headroom_bytes if any(need.whole for need in waiting) else 0):
+            wished = wanted() if wished is None else wished
+            oldest = self._oldest_but(wished)
+            if oldest is None and self._has_room(waiting, 0):
+                return
+            yield self._evict(oldest)
+
+    def _has_room(self, needs: Sequence[Need], more_bytes: int) -> bool:
+        """Tell whether segments for all of them, and some more, can be made of what is free or spare."""
+        room_bytes = self.free_bytes + self._bytes[Use.SPARE] - sum(need.capacity_bytes for need in needs)
+        return room_bytes >= more_bytes and len(self.segments) - len(self._spare) + len(needs) <= self.segments_max
 
     def _recycle(self, segment: Segment, owner: str) -> Segment:
-        """Use a spare segment again; another owner gets it empty."""
+        """Use a spare segment again; another owner gets it empty.
+
+        What is free may be less than nothing after it, until room is made for all that is reserved.
+        """
         if segment.owner != owner:
             self._commands.append(PunchSegment(segment.id, 0))
         self.free_bytes -= segment.capacity_bytes - segment.charge_bytes
@@ -297,22 +348,29 @@ class Pool:
         self._commands.append(CreateSegment(segment.id, capacity))
         return segment
 
-    def _make_room(self, wanted: Callable[[], Collection[str]]) -> None:
-        """Make one step towards room: destroy a spare segment; without one, make an idle buffer a spare segment."""
-        if self._spare:
-            segment = next(iter(self._spare.values()))
-            del self.segments[segment.id]
-            self._uncount(segment)
-            self.free_bytes += segment.charge_bytes
-            self._commands.append(DestroySegment(segment.id))
-            return
+    def _destroy(self) -> None:
+        """Destroy the spare segment that was used longest ago."""
+        assert self._spare, "nothing to destroy: what is available was counted wrongly"
+        segment = next(iter(self._spare.values()))
+        del self.segments[segment.id]
+        self._uncount(segment)
+        self.free_bytes += segment.charge_bytes
+        self._commands.append(DestroySegment(segment.id))
+
+    def _oldest_but(self, wished: Collection[str]) -> Segment | None:
+        """Find the idle buffer used longest ago of those that nobody wishes."""
+        return next((segment for segment in self._idle.values() if segment.key not in wished), None)
+
+    def _evict(self, victim: Segment | None) -> Segment:
+        """Make an idle buffer a spare segment; None: the one used longest ago."""
         assert self._idle, "nothing to evict: what is available was counted wrongly"
-        wished = wanted()
-        victim = next((s for s in self._idle.values() if s.key not in wished), next(iter(self._idle.values())))
+        if victim is None:
+            victim = next(iter(self._idle.values()))
         self._evicted_total += 1
         del self._by_key[victim.key]
         self._retire(victim)
         self._count(victim)
+        return victim
 
     def _retire(self, segment: Segment) -> None:
         segment.state, segment.key, segment.producer = State.SPARE, "", -1

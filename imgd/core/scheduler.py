@@ -27,7 +27,7 @@ from imgd.core.events import (
 from imgd.core.jobs import Job, Phase, Survey, Worker, survey
 from imgd.core.ledger import Ledger
 from imgd.core.limits import Limits
-from imgd.core.pool import Pool, Segment, State, capacity_for
+from imgd.core.pool import Need, Pool, Segment, State, capacity_for
 from imgd.core.queue import Queue
 from imgd.core.steps import tell_shares
 from imgd.figures import Distribution
@@ -282,21 +282,21 @@ class Scheduler:
             return False
         buffers = job.recipe.buffers
         borrowed = self._borrow(job, need)  # First, so that making room cannot evict it.
-        needs = [(buffers[index].key, buffers[index].size_bytes) for index in need.makes]
-        passing = [buffers[index].key for index in need.makes if not buffers[index].kept]
-        made = self.pool.reserve(job.id, job.asker.owner, needs, self._wanted_keys, passing=passing)
-        if made is None:
+        made = [buffers[index] for index in need.makes]
+        needs = [Need(buffer.key, buffer.size_bytes, buffer.kept, whole=buffer.dtype != "") for buffer in made]
+        segments = self.pool.reserve(job.id, job.asker.owner, needs, self._wanted_keys)
+        if segments is None:
             for segment in borrowed.values():
                 self.pool.give_back(segment, job.id)
             job.segments.clear()
             return False
-        job.segments.update(zip(need.makes, made, strict=True))
+        job.segments.update(zip(need.makes, segments, strict=True))
         job.stages, job.phase = need.stages, Phase.ADMITTED
         self._ledger.places[job.id] = job
         self.queue.serve(job)
         self._ledger.waits.note(max(0.0, self.now_s - job.at_s))
         tell_shares(self._ledger, job, need)
-        for other in self.queue.with_result({segment.key for segment in made}):
+        for other in self.queue.with_result({buffer.key for buffer in made}):
             self._join(other, survey(other, self.pool))
         return True
 

@@ -16,7 +16,7 @@ from imgd.core.events import (
     SegmentId,
     WorkerId,
 )
-from imgd.core.pool import CAPACITY_BYTES_MIN, PAGE_BYTES, WASTE_MAX, Pool, Segment, State, capacity_for
+from imgd.core.pool import CAPACITY_BYTES_MIN, PAGE_BYTES, WASTE_MAX, Need, Pool, Segment, State, capacity_for
 from tests.core.profile import STEPS, run_counted
 from tests.core.recipes import UNIT
 
@@ -107,17 +107,18 @@ class Buffers(RuleBasedStateMachine):
         sizes=st.lists(st.integers(1, 8 * UNIT), min_size=1, max_size=3),
         owner=st.sampled_from("ab"),
         wanted=st.lists(PICK, max_size=2),
+        whole=st.sampled_from((True, False)),
     )
-    def reserve(self, sizes: list[int], owner: str, wanted: list[int]) -> None:
-        self._reserve(sizes, owner, wanted)
+    def reserve(self, sizes: list[int], owner: str, wanted: list[int], whole: bool) -> None:
+        self._reserve(sizes, owner, wanted, whole)
 
-    def _reserve(self, sizes: list[int], owner: str, wanted: list[int]) -> list[Row]:
+    def _reserve(self, sizes: list[int], owner: str, wanted: list[int], whole: bool) -> list[Row]:
         idle = [row for row in self.rows if row.idle]
         wished = {idle[pick % len(idle)].key for pick in wanted} if idle else set()
         in_use = sum(self.pool.segments[segment].charge_bytes for segment in self._in_use())
         fits = sum(map(capacity_for, sizes)) <= self.budget_bytes - in_use
         job = self.time + 1
-        needs = [(f"key {job} {index}", size) for index, size in enumerate(sizes)]
+        needs = [Need(f"key {job} {index}", size, whole=whole or index > 0) for index, size in enumerate(sizes)]
         before = self.pool.statistics()
         made = self.pool.reserve(job, owner, needs, lambda: wished)
         assert (made is not None) == fits
@@ -128,11 +129,11 @@ class Buffers(RuleBasedStateMachine):
         assert len({segment.id for segment in made}) == len(made)
         assert not {segment.id for segment in made} & self._in_use()
         self._carry_out(self.pool.take_commands())
-        for (key, size), segment in zip(needs, made, strict=True):
-            assert size <= segment.capacity_bytes <= WASTE_MAX * capacity_for(size)
+        for need, segment in zip(needs, made, strict=True):
+            assert need.size_bytes <= segment.capacity_bytes <= WASTE_MAX * capacity_for(need.size_bytes)
             assert self.bytes_of[segment.id] in ("", owner), "another owner's bytes"
             self.resident[segment.id], self.bytes_of[segment.id] = segment.capacity_bytes, owner
-            self.rows.append(Row(segment, key, job, {job}, size_bytes=size))
+            self.rows.append(Row(segment, need.key, job, {job}, size_bytes=need.size_bytes))
         self._settle()
         return self.rows[-len(made) :]
 
@@ -140,7 +141,7 @@ class Buffers(RuleBasedStateMachine):
     def keep(self, sizes: list[int], owner: str, pick: int) -> None:
         """Make whole buffers of which less is used than was reserved, and leave them for whoever asks next."""
         for size in sizes:
-            for row in self._reserve([size], owner, [pick]):
+            for row in self._reserve([size], owner, [pick], pick % 3 > 0):
                 self.pool.hold(row.segment, 9)
                 row.ready = True
                 self.pool.finish(row.segment, pick % (size + 1), "")
@@ -243,7 +244,7 @@ def test_random_histories_of_buffers() -> None:
 
 def make(pool: Pool, key: str, size_bytes: int = UNIT, owner: str = "a", used_bytes: int | None = None) -> Segment:
     """Make a finished buffer that nobody uses."""
-    made = pool.reserve(1, owner, [(key, size_bytes)])
+    made = pool.reserve(1, owner, [Need(key, size_bytes)])
     assert made is not None
     pool.hold(made[0], 1)
     pool.finish(made[0], size_bytes if used_bytes is None else used_bytes, "{}")
@@ -260,7 +261,7 @@ def test_a_capacity_wastes_at_most_an_eighth(size_bytes: int) -> None:
 
 
 def test_idle_buffers_go_least_recently_used_first_and_the_wanted_last() -> None:
-    pool = Pool(3 * UNIT)
+    pool = Pool(4 * UNIT)
     for key in ("one", "two", "three"):
         segment = make(pool, key)
     pool.lease(segment, 7)
@@ -270,9 +271,9 @@ def test_idle_buffers_go_least_recently_used_first_and_the_wanted_last() -> None
     pool.lease(one, 7)
     pool.give_back(one, 7)
     order: list[str] = []
-    for count in range(3):
+    for count in range(4):
         before = {key for key in ("one", "two", "three") if pool.find(key)}
-        assert pool.reserve(9, "a", [(f"new {count}", UNIT)], lambda: {"two"}) is not None
+        assert pool.reserve(9, "a", [Need(f"new {count}", UNIT)], lambda: {"two"}) is not None
         order += before - {key for key in before if pool.find(key)}
     assert order == ["three", "one", "two"]
     assert pool.statistics().evicted_total == 3
@@ -300,12 +301,12 @@ def test_what_is_not_used_of_a_finished_buffer_is_given_back() -> None:
 
 def test_a_spare_segment_much_too_large_is_not_taken() -> None:
     pool = Pool(12 * UNIT)
-    made = pool.reserve(1, "a", [("large", 8 * UNIT)])
+    made = pool.reserve(1, "a", [Need("large", 8 * UNIT)])
     assert made is not None
     pool.spoil(made[0])
-    small = pool.reserve(2, "a", [("small", UNIT)])
+    small = pool.reserve(2, "a", [Need("small", UNIT)])
     assert small is not None and small[0] is not made[0]
-    fitting = pool.reserve(3, "a", [("fitting", 4 * UNIT)])
+    fitting = pool.reserve(3, "a", [Need("fitting", 4 * UNIT)])
     assert fitting == made
 
 
@@ -314,33 +315,33 @@ def test_a_reservation_takes_all_or_nothing() -> None:
     make(pool, "idle")
     pool.take_commands()
     before = pool.statistics()
-    assert pool.reserve(2, "a", [("x", 2 * UNIT), ("y", 2 * UNIT), ("z", 1)]) is None
+    assert pool.reserve(2, "a", [Need("x", 2 * UNIT), Need("y", 2 * UNIT), Need("z", 1)]) is None
     assert pool.statistics() == before and pool.find("idle") and not pool.take_commands()
-    assert pool.reserve(2, "a", [("x", 2 * UNIT), ("y", 2 * UNIT)]) is not None
+    assert pool.reserve(2, "a", [Need("x", 2 * UNIT), Need("y", 2 * UNIT)]) is not None
 
 
 def test_a_segment_that_a_process_maps_is_not_reused_before_it_lets_go() -> None:
     pool = Pool(UNIT)
-    made = pool.reserve(1, "a", [("key", UNIT)])
+    made = pool.reserve(1, "a", [Need("key", UNIT)])
     assert made is not None
     pool.hold(made[0], 1)
     assert pool.spoil(made[0]) == {1}
-    assert pool.find("key") is None and pool.reserve(2, "a", [("key", UNIT)]) is None
+    assert pool.find("key") is None and pool.reserve(2, "a", [Need("key", UNIT)]) is None
     pool.let_go(made[0], 1)
-    assert pool.reserve(2, "a", [("key", UNIT)]) == made
+    assert pool.reserve(2, "a", [Need("key", UNIT)]) == made
 
 
 def test_what_cannot_be_raises_and_changes_nothing() -> None:
     pool = Pool(8 * UNIT)
     ready = make(pool, "ready")
-    writing = (pool.reserve(1, "a", [("writing", UNIT)]) or [])[0]
-    spare = (pool.reserve(2, "a", [("spoiled", UNIT)]) or [])[0]
+    writing = (pool.reserve(1, "a", [Need("writing", UNIT)]) or [])[0]
+    spare = (pool.reserve(2, "a", [Need("spoiled", UNIT)]) or [])[0]
     pool.spoil(spare)
     pool.grow(writing, 10, "")
     assert spare.state is State.SPARE
     before = repr((pool.segments, pool.statistics()))
     for wrong in (
-        lambda: pool.reserve(3, "a", [("fresh", 1), ("ready", 1)]),
+        lambda: pool.reserve(3, "a", [Need("fresh", 1), Need("ready", 1)]),
         lambda: pool.lease(spare, 3),
         lambda: pool.hold(spare, 1),
         lambda: pool.let_go(writing, 1),
@@ -367,14 +368,14 @@ def test_check_finds_a_lost_byte() -> None:
 def test_segments_are_bounded_in_number_too() -> None:
     pool = Pool(1000 * UNIT, segments_max=4)
     for number in range(4):
-        (segment,) = pool.reserve(number, "a", [(f"key {number}", UNIT)]) or []
+        (segment,) = pool.reserve(number, "a", [Need(f"key {number}", UNIT)]) or []
         pool.finish(segment, UNIT, "")
         if number:
             pool.give_back(segment, number)
     assert len(pool.segments) == 4
-    assert pool.reserve(9, "a", [(f"more {n}", UNIT) for n in range(4)]) is None, "one of the four is in use"
+    assert pool.reserve(9, "a", [Need(f"more {n}", UNIT) for n in range(4)]) is None, "one of the four is in use"
     pool.take_commands()
-    made = pool.reserve(9, "a", [("small", UNIT), ("large", 10 * UNIT), ("other", UNIT)])
+    made = pool.reserve(9, "a", [Need("small", UNIT), Need("large", 10 * UNIT), Need("other", UNIT)])
     assert made is not None
     pool.check_all()
     assert len(pool.segments) == 4
@@ -385,10 +386,10 @@ def test_segments_are_bounded_in_number_too() -> None:
 
 def test_a_buffer_in_passing_is_spare_and_warm_once_nobody_uses_it() -> None:
     pool = Pool(8 * UNIT)
-    kept, passing = pool.reserve(1, "a", [("kept", UNIT), ("passing", UNIT)], passing=["passing"]) or []
+    kept, passing = pool.reserve(1, "a", [Need("kept", UNIT), Need("passing", UNIT, kept=False)]) or []
     for segment in (kept, passing):
         pool.hold(segment, 1)
-        pool.finish(segment, 100, "")
+        pool.finish(segment, UNIT, "")
         pool.let_go(segment, 1)
         pool.check_all()
     assert pool.find("passing") is passing, "dropped while it was leased"
@@ -398,5 +399,64 @@ def test_a_buffer_in_passing_is_spare_and_warm_once_nobody_uses_it() -> None:
     assert pool.find("kept") is kept
     assert pool.find("passing") is None
     pool.take_commands()
-    assert pool.reserve(2, "a", [("next", UNIT)]) == [passing]
+    assert pool.reserve(2, "a", [Need("next", UNIT)]) == [passing]
     assert pool.take_commands() == [], "a warm segment was not used as it is"
+
+
+def test_warm_pages_are_kept_for_what_will_be_written_wholly() -> None:
+    pool = Pool(64 * UNIT)
+    plane = spoilt(pool, "plane", 8 * UNIT)
+    roomy, small, large = pool.reserve(
+        2, "a", [Need("roomy", 8 * UNIT, whole=False), Need("small", 4 * UNIT), Need("large", 7 * UNIT)]
+    ) or []  # fmt: skip
+    assert plane is large and plane not in (roomy, small), "the largest gains most"
+    make(pool, "answer", 8 * UNIT, used_bytes=100)
+    answer = pool.find("answer")
+    for _ in range(3):
+        assert pool.reserve(3, "a", [Need("other plane", 8 * UNIT)]) not in (None, [answer]), "hardly a page is warm"
+        pool.spoil(pool.find("other plane") or roomy)
+    pool.check_all()
+
+
+def spoilt(pool: Pool, key: str, size_bytes: int) -> Segment:
+    """Make a spare segment."""
+    made = pool.reserve(1, "a", [Need(key, size_bytes)])
+    assert made is not None
+    pool.spoil(made[0])
+    return made[0]
+
+
+@pytest.mark.parametrize("budget_mib", [40, 64, 300])
+def test_one_frame_after_the_other_is_made_in_memory_that_is_warm(budget_mib: int) -> None:
+    """The plane of the frame that was left longest ago becomes the next one's; nothing is destroyed and made anew."""
+    pool = Pool(budget_mib << 20)
+    made_bytes = {}
+    for number in range(200):
+        pool.take_commands()
+        see(pool, number, {"facts": (256_000, 900), "header": (4 << 20, 9_000)}, whole=False)
+        whole = {"plane": (3_825_612, 3_825_612), "histogram": (524_288, 524_288), "picture": (956_403, 956_403)}
+        see(pool, number, {**whole, "answer": (2_242_336, 132_465)}, whole=True)
+        made_bytes[number] = sum(
+            command.capacity_bytes for command in pool.take_commands() if isinstance(command, CreateSegment)
+        )
+    rooms = capacity_for(256_000) + capacity_for(4 << 20) + capacity_for(2_242_336)
+    assert made_bytes[0] > 2 * rooms / 1.5
+    assert all(made_bytes[number] <= rooms for number in range(150, 200)), made_bytes
+    assert pool.find("plane 199") and pool.find(f"plane {200 - budget_mib // 8}"), "less is kept than there is room for"
+
+
+def see(pool: Pool, number: int, sizes: dict[str, tuple[int, int]], *, whole: bool) -> None:
+    """Make some buffers together, each of (bytes at most, bytes used), as a job for a picture does."""
+    needs = [
+        Need(f"{name} {number}", most, kept=name != "picture", whole=whole and name != "answer")
+        for name, (most, _) in sizes.items()
+    ]
+    made = pool.reserve(number, "a", needs)
+    assert made is not None
+    for segment, (_, used) in zip(made, sizes.values(), strict=True):
+        pool.hold(segment, 1)
+        pool.finish(segment, used, "")
+    for segment in made:
+        pool.let_go(segment, 1)
+        pool.give_back(segment, number)
+    pool.check_all()

@@ -6,7 +6,7 @@ import pytest
 
 from imgd.core.events import LimitsChanged
 from imgd.core.limits import Limits
-from imgd.core.pool import Pool, Segment
+from imgd.core.pool import Need, Pool, Segment
 from imgd.core.scheduler import Scheduler
 
 MIB = 1 << 20
@@ -24,7 +24,7 @@ def test_a_pool_shrinks_as_what_is_in_use_comes_free(seed: int) -> None:
             case 1 | 2:
                 pool.shrink()
                 before = pool.budget_bytes
-                made = pool.reserve(step, "o", [(f"k{step}", dice.randrange(1, 8 * MIB))])
+                made = pool.reserve(step, "o", [Need(f"k{step}", dice.randrange(1, 8 * MIB))])
                 assert made is None or before == pool.target_bytes, "something new began while it was too large"
                 if made:
                     held[step] = made[0]
