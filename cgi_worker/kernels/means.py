@@ -26,26 +26,59 @@ from cgi_worker.kernels.reduce import (
     Into,
     Scaling,
 )
-from cgi_worker.kernels.vectors import LANES, NEAR, OCTET, SHORTS, WORDS, Vectors, note_near
+from cgi_worker.kernels.vectors import LANES, NEAR, OCTET, SHORTS, TURN_BITS, TURN_SHIFT, WORDS, Vectors, pairs_of
 
 SPAN: Final = 12_288  # Columns worked on at once, of one block row or of several, so that they stay in near caches.
 PIECE: Final = 64  # Columns added and counted in turns: adders have time while counters are written.
 LINE: Final = 64  # Octets of a cache line.
-FACTOR_MAX: Final = 256  # Sums of larger blocks may be beyond 32 bits.
+FACTOR_MAX: Final = 256  # Sums of larger blocks may be beyond 32 bits, and those of steps beyond 16.
+ROWS_NOTED: Final = 4  # Of which pairs are noted before they are counted.
+FETCHED: Final = 512  # Octets ahead of what is read.
 SAMPLES: Final = 96  # By which the base is found; all but one have to be near it.
 FAR: Final = -1  # No base: values are counted one by one.
 
 
-def _bringing(counting: bool, blanking: bool) -> Any:
-    """Make the function that adds PIECE pixels of one row to their columns, and notes what is to be counted.
+def _reading(work: Callable[[Vectors, list[Any], list[Any], list[Any]], Any], placed: tuple[int, ...]) -> Any:
+    """Make a function that reads PIECE pixels of one row and does something with them.
 
-    It takes the first octet and column; 1 if bytes are to be swapped, the blank bin, the base; room for notes, the
-    columns' sums and numbers of good pixels. It returns 1 if what it noted are pairs.
+    It takes the rows; the first octet, 1 if bytes are to be swapped, and numbers of its own; and rooms that it writes.
+
+    work    builds what is done: of the values, those numbers and those rooms. What it returns, an octet, is returned.
+    placed  which of its numbers tells where its first room, and the next ones, begin.
     """
 
-    def add(say: Vectors, stored: list[Any], told: list[Any], into: list[Any]) -> Any:
-        (blank, base), (notes, sums, goods), builder = told[3:], into, say.builder
-        keys = [builder.xor(each, say.every(0x8000)) for each in stored]
+    def read(_typing: Any, source: Any, told: Any, into: Any) -> Any:
+        def generate(build: Any, builder: Any, signature: Any, given: Any) -> Any:
+            say, (of, _, kinds) = Vectors(builder), signature.args
+            told, into = (cgutils.unpack_tuple(builder, each) for each in given[1:])  # type: ignore[no-untyped-call]
+            rooms = [build.make_array(kind)(build, builder, room).data for kind, room in zip(kinds, into, strict=True)]
+            for room, number in enumerate(placed):
+                rooms[room] = builder.gep(rooms[room], [told[2 + number]])
+            start = builder.gep(build.make_array(of)(build, builder, given[0]).data, [told[0]])
+            stored, before = [say.load(start, 2 * at) for at in range(0, PIECE, LANES)], builder.block
+            with builder.if_then(builder.trunc(told[1], ir.IntType(1)), likely=True):
+                turned, after = [say.swapped(each) for each in stored], builder.block
+            keys = []
+            for one, other in zip(turned, stored, strict=True):
+                either = builder.phi(SHORTS)
+                either.add_incoming(one, after)
+                either.add_incoming(other, before)
+                keys.append(either)
+            return work(say, [builder.xor(key, say.every(0x8000)) for key in keys], told[2:], rooms)
+
+        return numba.types.uint8(source, told, into), generate
+
+    return numba.extending.intrinsic(read)
+
+
+def _bringing(counting: bool, blanking: bool) -> Any:
+    """Make the function that adds pixels to their columns, and notes their values if they are to be counted.
+
+    It takes the first column and the blank bin; the columns' sums, and numbers of good pixels; room for values.
+    """
+
+    def bring(say: Vectors, keys: list[Any], told: list[Any], into: list[Any]) -> Any:
+        (_, blank), (sums, goods, values), builder = told, into, say.builder
         for at, key in enumerate(keys):
             added = builder.zext(key, WORDS)
             if blanking:
@@ -53,36 +86,73 @@ def _bringing(counting: bool, blanking: bool) -> Any:
                 added = builder.mul(good, added)
                 say.add(good, goods, at * LANES)
             say.add(added, sums, at * LANES)
-        return note_near(say, keys, base, notes) if counting else ir.Constant(OCTET, 0)
+            if counting:
+                say.store(key, values, at * LANES)
+        return ir.Constant(OCTET, 1)
 
-    def bring(_typing: Any, source: Any, told: Any, into: Any) -> Any:
-        def generate(build: Any, builder: Any, signature: Any, given: Any) -> Any:
-            say, (of, _, kinds) = Vectors(builder), signature.args
-            told, into = (cgutils.unpack_tuple(builder, each) for each in given[1:])  # type: ignore[no-untyped-call]
-            rooms = [build.make_array(kind)(build, builder, room).data for kind, room in zip(kinds, into, strict=True)]
-            rooms[1:] = [builder.gep(room, [told[1]]) for room in rooms[1:]]
-            start = builder.gep(build.make_array(of)(build, builder, given[0]).data, [told[0]])
-            stored, before = [say.load(start, 2 * at) for at in range(0, PIECE, LANES)], builder.block
-            with builder.if_then(builder.trunc(told[2], ir.IntType(1)), likely=True):
-                turned, after = [say.swapped(each) for each in stored], builder.block
-            for at, (one, other) in enumerate(zip(turned, stored, strict=True)):
-                stored[at] = builder.phi(SHORTS)
-                stored[at].add_incoming(one, after)
-                stored[at].add_incoming(other, before)
-            return add(say, stored, told, rooms)
+    return _reading(bring, (0, 0))
 
-        return numba.types.uint8(source, told, into), generate
 
-    return numba.extending.intrinsic(bring)
+def _stepping(counting: bool, blanking: bool) -> Any:
+    """Make the function that adds pixels' steps above the base to those of their columns, and notes pairs of them.
+
+    It takes the first column, where to note, the base and the blank bin; the columns' steps; room for notes. Unless
+    all pixels are near the base, and good, it does nothing and returns 0.
+    """
+
+    def step(say: Vectors, keys: list[Any], told: list[Any], into: list[Any]) -> Any:
+        (_, _, base, blank), (steps, notes), builder = told, into, say.builder
+        above = [builder.sub(key, say.splat(base)) for key in keys]
+        apart = say.every(0)
+        for each in above:
+            apart = builder.or_(apart, each)
+        apart = builder.and_(apart, say.every(0x10000 - NEAR))
+        if blanking:
+            for key in keys:
+                blanks = builder.icmp_unsigned("==", key, say.splat(blank))
+                apart = builder.or_(apart, builder.sext(blanks, SHORTS))
+        found = say.filled_lanes(apart)
+        near = builder.icmp_unsigned("==", found, found.type(0))
+        with builder.if_then(near, likely=True):
+            for at, each in enumerate(above):
+                say.add(each, steps, at * LANES)
+            for at in range(0, len(above) if counting else 0, 2):
+                say.store(pairs_of(say, above[at], above[at + 1]), notes, at // 2 * LANES)
+        return builder.zext(near, OCTET)
+
+    return _reading(step, (0, 1))
 
 
 @part
-def _alike(fours: Any) -> Any:
-    """Tell whether all pairs are the same, as where a frame is black or full: to count them one by one takes long."""
-    other = (fours[0] >> np.uint64(16) | fours[0] << np.uint64(48)) ^ fours[0]
-    for four in range(PIECE // 8):
-        other |= fours[four] ^ fours[0]
-    return other == 0
+def _count_pairs(fours: Any, count: Any, pairs: Any) -> None:
+    """Count pairs that were noted, four a word; PIECE // 2 of them at once where a frame is black or full."""
+    one, words = np.uint32(1), np.uint64(PIECE // 8)
+    for row in range(np.uint64(0), count * words, words):
+        some = fours[row]
+        if some == fours[row + np.uint64(1)]:
+            other = (some >> np.uint64(16) | some << np.uint64(48)) ^ some
+            for four in range(words):
+                other |= fours[row + four] ^ some
+            if other == 0:  # One by one, each would have to wait for the one before it.
+                pairs[np.uint16(some)] += np.uint32(PIECE // 2)
+                continue
+        for four in range(words):
+            some = fours[row + four]
+            pairs[np.uint16(some)] += one
+            pairs[np.uint16(some >> np.uint64(16))] += one
+            pairs[np.uint16(some >> np.uint64(32))] += one
+            pairs[some >> np.uint64(48)] += one
+
+
+@part
+def _count_values(values: Any, tables: Any) -> None:
+    """Count PIECE values by four tables in turns."""
+    (first, second, third, fourth), one = tables, np.uint32(1)
+    for at in range(np.uint64(0), np.uint64(PIECE), np.uint64(4)):
+        first[values[at]] += one
+        second[values[at + np.uint64(1)]] += one
+        third[values[at + np.uint64(2)]] += one
+        fourth[values[at + np.uint64(3)]] += one
 
 
 @part
@@ -93,59 +163,113 @@ def _load(words: Any, y: Any, x: Any, swap: Any) -> Any:
     return np.uint16((turned if swap else word) ^ np.uint16(0x8000))
 
 
-def _adding(counting: bool, blanking: bool) -> Callable[..., None]:
-    """Make the function that brings rows of one span of some block rows to their columns, and to the counters.
+def _ending(counting: bool, blanking: bool) -> Callable[..., None]:
+    """Make the function that brings columns behind the last whole piece of a row to their sums, and to the counters."""
 
-    One or two counters are written a cycle, which takes longer than all the rest; so neighbours that are both near the
-    base are counted together, and the rest is done meanwhile, piece by piece, and the row that comes next is fetched.
+    @part
+    def end(row: Any, left: Any, told: Any, scratch: Any, tables: Any) -> None:
+        (whole, n, own), (swap, blank, _, _), (sums, goods, _), (first, second, _, _) = left, told, scratch, tables
+        one, none = np.uint32(1), np.uint32(0)
+        for column in range(whole, n):
+            word = row[column]
+            turned = np.uint16((word >> np.uint16(8)) | (word << np.uint16(8)))
+            key = np.uint16((turned if swap else word) ^ np.uint16(0x8000))
+            if blanking:
+                goods[own + column] += none if key == blank else one
+            sums[own + column] += none if blanking and key == blank else np.uint32(key)
+            if counting:
+                if column & np.uint64(1):
+                    second[key] += one
+                else:
+                    first[key] += one
+
+    return end
+
+
+def _adding(counting: bool, blanking: bool) -> Callable[..., None]:
+    """Make the function that brings whole pieces of one span of some block rows to their columns, and to the counters.
+
+    One or two counters are written a cycle, which takes longer than all the rest; it is done meanwhile, piece by piece,
+    and the row that comes next is fetched.
     """
-    bring = _bringing(counting, blanking)
+    bring, end = _bringing(counting, blanking), _ending(counting, blanking)
 
     @part
     def add(source: Any, lie: Any, told: Any, scratch: Any, tables: Any) -> None:
         (top, taken, step), (pitch, high), (left, n, span) = lie
-        (notes, sums, goods), (first, second, third, fourth, pairs, _) = scratch, tables
-        words, row_bytes, (swap, blank, base) = source.view(np.uint16), np.int64(source.shape[1]), told
-        fours, one, none, piece = notes.view(np.uint64), np.uint32(1), np.uint32(0), np.uint64(PIECE)
+        (swap, blank, _, _), row_bytes, (sums, goods, values) = told, np.int64(source.shape[1]), scratch
+        words = source.view(np.uint16)
+        whole, piece = np.uint64(n // PIECE * PIECE), np.uint64(PIECE)
         for turn in range(high * taken):
             y, own = top + turn // taken * pitch + turn % taken * step, np.uint64(turn // taken * span)
-            begin, whole, end = np.uint64(left), np.uint64(n // PIECE * PIECE), np.uint64(n)
             for start in range(np.uint64(0), whole, piece):
-                at = y * row_bytes + 2 * np.int64(begin + start)
+                at = y * row_bytes + 2 * (left + np.int64(start))
                 for near in range(0, 2 * PIECE, LINE):
                     fetch(source, at + step * row_bytes + near)
-                if bring(source, (at, own + start, swap, blank, base), scratch):
-                    if fours[0] == fours[1] and _alike(fours):
-                        pairs[notes[0]] += np.uint32(PIECE // 2)
-                        continue
-                    for four in range(np.uint64(PIECE // 8)):
-                        some = fours[four]
-                        pairs[np.uint16(some)] += one
-                        pairs[np.uint16(some >> np.uint64(16))] += one
-                        pairs[np.uint16(some >> np.uint64(32))] += one
-                        pairs[some >> np.uint64(48)] += one
-                elif counting:
-                    for near in range(np.uint64(0), piece, np.uint64(4)):
-                        first[notes[near]] += one
-                        second[notes[near + np.uint64(1)]] += one
-                        third[notes[near + np.uint64(2)]] += one
-                        fourth[notes[near + np.uint64(3)]] += one
-            for column in range(whole, end):
-                key = _load(words, y, begin + column, swap)
-                if blanking:
-                    goods[own + column] += none if key == blank else one
-                sums[own + column] += none if blanking and key == blank else np.uint32(key)
+                bring(source, (at, swap, own + start, blank), (sums, goods, values))
                 if counting:
-                    if column & np.uint64(1):
-                        second[key] += one
+                    _count_values(values, tables)
+            end(words[y, left:], (whole, np.uint64(n), own), told, scratch, tables)
+
+    return add
+
+
+def _climbing(counting: bool, blanking: bool) -> Callable[..., None]:
+    """Make the function that does so where nearly all pixels are near one base; of one channel.
+
+    Neighbours are counted together, and sums are of half the width. What was just written keeps what is read next
+    waiting now and then: so some rows of a piece are read before what was noted of them is counted.
+    """
+    bring, climb = _bringing(counting, blanking), _stepping(counting, blanking)
+    end = _ending(counting, blanking)
+
+    @part
+    def add(source: Any, lie: Any, told: Any, scratch: Any, tables: Any) -> None:
+        (top, taken, step), (pitch, high), (left, n, span) = lie
+        (swap, blank, _, _), row_bytes, (sums, goods, values) = told, np.int64(source.shape[1]), scratch[0]
+        (steps, notes), (four, pairs, base) = scratch[1], tables
+        fours, words = notes.view(np.uint64), source.view(np.uint16)
+        whole, piece, below, one = np.uint64(n // PIECE * PIECE), np.uint64(PIECE), np.uint16(base), np.uint64(1)
+        for block in range(high):
+            own = np.uint64(block * span)
+            for start in range(np.uint64(0), whole, piece):
+                at, noted = (top + block * pitch) * row_bytes + 2 * (left + np.int64(start)), np.uint64(0)
+                for _ in range(taken):
+                    for near in range(0, 2 * PIECE, LINE):
+                        fetch(source, at + FETCHED + near)
+                    if climb(source, (at, swap, start, np.uint64(PIECE // 2) * noted, below, blank), (steps, notes)):
+                        noted += one
+                        if counting and noted == np.uint64(ROWS_NOTED):
+                            _count_pairs(fours, noted, pairs)
+                            noted = np.uint64(0)
                     else:
-                        first[key] += one
+                        bring(source, (at, swap, own + start, blank), (sums, goods, values))
+                        if counting:
+                            _count_values(values, four)
+                        for column in range(own + start, own + start + piece):  # For which it does not count below.
+                            sums[column] -= np.uint32(base)
+                            if blanking:
+                                goods[column] -= np.uint32(1)
+                    at += step * row_bytes
+                if counting:
+                    _count_pairs(fours, noted, pairs)
+            for turn in range(taken):
+                row = words[top + block * pitch + turn * step, left:]
+                end(row, (whole, np.uint64(n), own), told, scratch[0], four)
+            floor = np.uint32(taken) * np.uint32(base)
+            for column in range(np.uint64(0), whole):
+                sums[own + column] += np.uint32(steps[column]) + floor
+                steps[column] = 0
+                if blanking:
+                    goods[own + column] += np.uint32(taken)
 
     return add
 
 
 _add, _add_and_count = _adding(False, False), _adding(True, False)
 _add_good, _add_good_and_count = _adding(False, True), _adding(True, True)
+_climb, _climb_and_count = _climbing(False, False), _climbing(True, False)
+_climb_good, _climb_good_and_count = _climbing(False, True), _climbing(True, True)
 
 
 @part
@@ -170,12 +294,12 @@ def _part_pairs(pairs: Any, base: Any, table: Any) -> None:
     """Bring what was counted in pairs to a table of values, and empty it."""
     found = np.zeros(NEAR, np.uint32)
     for high in range(np.uint64(NEAR)):
-        total = np.uint32(0)
-        for low in range(high + np.uint64(1)):
-            count = pairs[high * np.uint64(NEAR) + low]
-            total += count
-            found[low] += count
-            pairs[high * np.uint64(NEAR) + low] = 0
+        total, turn = np.uint32(0), high << np.uint64(TURN_SHIFT) & np.uint64(TURN_BITS)
+        for less in range(high + np.uint64(1)):
+            at = high * np.uint64(NEAR) + (less ^ turn)
+            total += pairs[at]
+            found[high - less] += pairs[at]
+            pairs[at] = 0
         found[high] += total
     for near in range(NEAR):
         table[base + near] += found[near]
@@ -344,16 +468,25 @@ def _add_rows(source: Any, lie: Any, grid: Any, scratch: Any, tables: Any) -> No
          first column, columns, and how many there is room for.
     tables  four of counters, the one of pairs, and the base that these count from.
     """
-    told = (grid.swap == 1, np.uint16(grid.blank), tables[5])
-    blanking = grid.blanking == 1 and grid.pooling != NOTHING
-    if grid.counting == 1 and blanking:
-        _add_good_and_count(source, lie, told, scratch, tables)
-    elif grid.counting == 1:
-        _add_and_count(source, lie, told, scratch, tables)
+    counting, blanking = grid.counting == 1, grid.blanking == 1 and grid.pooling != NOTHING
+    told, (four, _, base) = (grid.swap == 1, np.uint16(grid.blank), blanking, counting), tables
+    if base != FAR:
+        if counting and blanking:
+            _climb_good_and_count(source, lie, told, scratch, tables)
+        elif counting:
+            _climb_and_count(source, lie, told, scratch, tables)
+        elif blanking:
+            _climb_good(source, lie, told, scratch, tables)
+        else:
+            _climb(source, lie, told, scratch, tables)
+    elif counting and blanking:
+        _add_good_and_count(source, lie, told, scratch[0], four)
+    elif counting:
+        _add_and_count(source, lie, told, scratch[0], four)
     elif blanking:
-        _add_good(source, lie, told, scratch, tables)
+        _add_good(source, lie, told, scratch[0], four)
     else:
-        _add(source, lie, told, scratch, tables)
+        _add(source, lie, told, scratch[0], four)
 
 
 @compiled(BYTES, GRID, SCALING, INTO)
@@ -368,15 +501,16 @@ def reduce_means(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: 
     span = factor * max(1, min(SPAN // factor, across))
     high = max(1, SPAN // span) if across == into.plane.shape[2] else 1  # Block rows at once.
     shape, blocks = (parities, span * high), span // factor * high
-    columns, goods, notes = np.empty(shape, np.uint32), np.empty(shape, np.uint32), np.empty(PIECE, np.uint16)
+    columns, goods, values = np.empty(shape, np.uint32), np.empty(shape, np.uint32), np.empty(PIECE, np.uint16)
+    climbed = (np.zeros(span, np.uint16), np.empty(ROWS_NOTED * PIECE // 2, np.uint16))
     picked = (np.empty(blocks, np.uint32), np.empty(blocks, np.uint32))
     scratch = (columns, np.empty(shape, np.uint32), goods, np.empty(shape, np.uint32), picked)
     near, base = 2 * (2 - parities), np.int64(FAR)  # 2: all four tables are of one channel.
-    if grid.counting == 1 and parities == 1 and source.shape[0] > 0:
+    if parities == 1 and source.shape[0] > 0:
         base = _find_base(source, grid)
     tables = (
-        (counts[0], counts[1], counts[near], counts[near + 1], counts[PAIRS], base),
-        (counts[2], counts[3], counts[2], counts[3], counts[PAIRS], base),
+        ((counts[0], counts[1], counts[near], counts[near + 1]), counts[PAIRS], base),
+        ((counts[2], counts[3], counts[2], counts[3]), counts[PAIRS], base),
     )
     row, told = grid.first, (grid, scaling, into.plane)
     while row < grid.last:
@@ -390,10 +524,10 @@ def reduce_means(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: 
                 goods[parity, : span * some if grid.blanking == 1 else 0] = 0
                 each = (taken + parities - 1 - parity) // parities
                 lie = ((top + parity, each, parities), (factor, some), (grid.x + start, n, span))
-                _add_rows(source, lie, grid, (notes, columns[parity], goods[parity]), tables[parity])
+                _add_rows(source, lie, grid, ((columns[parity], goods[parity], values), climbed), tables[parity])
             if grid.pooling != NOTHING:
                 place = (row * into.plane.shape[2] + start // factor, (n + factor - 1) // factor, some)
                 _settle(place, (taken, n), told, scratch)
         row += some
-    if base != FAR:
+    if base != FAR and grid.counting == 1:
         _part_pairs(counts[PAIRS], base, counts[0])

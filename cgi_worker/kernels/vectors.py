@@ -10,6 +10,8 @@ from numba.core import cgutils
 
 LANES: Final = 16  # Of 16 bits each.
 NEAR: Final = 256  # Values, from a base on, two of which fit into 16 bits.
+TURN_SHIFT: Final = 2  # Of the larger one of a pair, by which the other one is turned.
+TURN_BITS: Final = 0xE0
 OCTET: Final = ir.IntType(8)
 SHORT: Final = ir.IntType(16)
 WORD: Final = ir.IntType(32)
@@ -63,29 +65,14 @@ class Vectors:
         return self.builder.call(found, [given])
 
 
-def note_near(say: Vectors, keys: list[Any], base: Any, notes: Any) -> Any:
-    """Note pairs of differences to the base, the lower one in the lower octet, if all are near it; else the values.
+def pairs_of(say: Vectors, ones: Any, others: Any) -> Any:
+    """Make one number of two below NEAR, whichever of them is the larger: lane by lane.
 
-    keys    values of 16 bits; notes (LANES * keys,) or twice as many octets.
-    base    64 bits; below zero if nothing is to be near it.
-
-    Return 1 if they are pairs.
+    The larger one is the upper octet; how much smaller the other is, the lower one, turned by the upper bits of the
+    larger. So counters of numbers that are often met lie in all sets of a cache alike, not in a few of them.
     """
     builder = say.builder
-    first, far = say.splat(builder.trunc(base, SHORT)), say.every(0)
-    above = [builder.sub(key, first) for key in keys]
-    for each in above:
-        far = builder.or_(far, each)
-    found = builder.zext(say.filled_lanes(builder.and_(far, say.every(0x10000 - NEAR))), base.type)
-    near = builder.icmp_unsigned("==", builder.or_(builder.lshr(base, base.type(63)), found), base.type(0))
-    with builder.if_else(near, likely=True) as (then, otherwise):
-        with then:
-            for at in range(0, len(above), 2):
-                one, other = above[at : at + 2]
-                lower = builder.icmp_unsigned("<", one, other)
-                low, high = builder.select(lower, one, other), builder.select(lower, other, one)
-                say.store(builder.or_(low, builder.shl(high, say.every(8))), notes, at // 2 * LANES)
-        with otherwise:
-            for at, key in enumerate(keys):
-                say.store(key, notes, at * LANES)
-    return builder.zext(near, OCTET)
+    less = builder.icmp_unsigned("<", ones, others)
+    low, high = builder.select(less, ones, others), builder.select(less, others, ones)
+    turn = builder.and_(builder.shl(high, say.every(TURN_SHIFT)), say.every(TURN_BITS))
+    return builder.or_(builder.xor(builder.sub(high, low), turn), builder.shl(high, say.every(8)))

@@ -334,8 +334,9 @@ def test_rows_of_many_pieces(factor: int, blank: int | None, sites: tuple[int, i
 @pytest.mark.parametrize("blank", [None, 7])
 @pytest.mark.parametrize("center", [-32768, -32700, 0, 32_600, 32_767])
 @pytest.mark.parametrize("width", [1, 40, 80, 127])
+@pytest.mark.parametrize("factor", [3, 11])
 def test_neighbours_that_are_counted_together_count_once_each(
-    center: int, width: int, blank: int | None, swap: int
+    center: int, width: int, blank: int | None, swap: int, factor: int
 ) -> None:
     """Skies of noise with stars in it, and flat parts: values as near to each other as are counted in pairs, or not."""
     random = np.random.default_rng(center + 32768 + width)
@@ -344,10 +345,10 @@ def test_neighbours_that_are_counted_together_count_once_each(
     stored[40:60, 300:] = center
     stored[90:, :200] += 1000
     stored = np.clip(stored, -32768, 32767).astype(np.int16)
-    plane, counted = run(stored, I2, factor=3, blank=blank, swap=swap, x=5)
+    plane, counted = run(stored, I2, factor=factor, blank=blank, swap=swap, x=5)
     seen = stored[:, 5:].astype(np.int64)
     assert np.array_equal(counted.histogram[0], np.bincount(seen.reshape(-1) + 32768, minlength=BINS))
-    good, starts = seen != blank, (np.arange(0, 120, 3), np.arange(0, 772, 3))
+    good, starts = seen != blank, (np.arange(0, 120, factor), np.arange(0, 772, factor))
     sums, counts = (
         np.add.reduceat(np.add.reduceat(each, starts[0], axis=0), starts[1], axis=1)
         for each in (np.where(good, seen, 0), good.astype(np.int64))
@@ -428,3 +429,11 @@ def test_sums_of_the_brightest_largest_block_are_exact() -> None:
     stored[0, 0] = -32768
     plane, _ = run(stored, I2, factor=4096, zero=32768.0)
     assert plane[0, 0, 0] == np.float32((65535 * (4096 * 64 - 1)) / (4096 * 64))
+
+
+def test_steps_above_the_base_of_the_largest_block_that_has_such_are_exact() -> None:
+    stored = np.zeros((256, 512), np.int16)
+    stored[:, 1::2] = 255  # As far from one another as values near one base can be.
+    plane, counted = run(stored, I2, factor=256)
+    assert plane.tolist() == [[[127.5, 127.5]]]
+    assert counted.histogram[0, [32768, 32768 + 255]].tolist() == [256 * 256] * 2
