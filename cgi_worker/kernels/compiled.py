@@ -7,9 +7,12 @@ from typing import Any, Final, TypeVar, cast
 
 import numba
 
+from cgi_worker.kernels.keeping import LOCATORS
+
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 _types: Final[Any] = numba.types
+_config: Final[Any] = numba.config
 _lost: Final[list[OSError]] = []  # Why nothing is kept any more; tried once, since the first try costs a compilation.
 BYTES: Final[Any] = _types.Array(numba.u1, 2, "C", readonly=True)  # Rows of a mapped file, or of a lent plane.
 
@@ -23,21 +26,21 @@ def compiled(*types: Any) -> Callable[[Kernel], Kernel]:
 
     def compile_and_keep(function: Kernel) -> Kernel:
         if not _lost:
+            others, _config.CACHE_LOCATOR_CLASSES = _config.CACHE_LOCATOR_CLASSES, LOCATORS
             try:
                 return cast(Kernel, how(cache=True)(function))
             except OSError as error:
                 _lost.append(error)
                 warnings.warn(f"kernels cannot be kept for the next start: {error.strerror}", stacklevel=2)
+            finally:
+                _config.CACHE_LOCATOR_CLASSES = others
         return cast(Kernel, how(cache=False)(function))
 
     return compile_and_keep
 
 
 def part(function: Kernel) -> Kernel:
-    """Mark a function that kernels of the same module are made of; compiled with them.
-
-    It stays in their module: numba's cache looks at the time of one file only.
-    """
+    """Mark a function that kernels are made of; compiled with them."""
     return cast(Kernel, numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function))
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from cgi_worker.wire.steps import Recipe, Stage
 from imgd.core.events import NOWHERE, JobId, Loan, SegmentId, WorkerId
-from imgd.core.pool import Pool, Segment, State
+from imgd.core.pool import Pool
+from imgd.core.segment import Segment, State
 from imgd.model import Asker
 
 

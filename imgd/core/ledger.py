@@ -5,8 +5,9 @@ from typing import Final
 from imgd.core.events import Command, JobId, TellEnd, TellGrowth
 from imgd.core.jobs import Job, Phase, survey
 from imgd.core.limits import Limits
-from imgd.core.pool import Pool, Segment, State
+from imgd.core.pool import Pool
 from imgd.core.queue import Queue
+from imgd.core.segment import Segment, State
 from imgd.figures import Spread
 from imgd.model import Outcome, Refused, Replied, Stopped
 

@@ -17,7 +17,7 @@ from cgi_worker.wire.tile_lists import check_place, places_of
 from cgi_worker.wire.tiles import TilePlace, TileView, ViewportView
 from cgi_worker.wire.view import View
 from cgi_worker.wire.wanted import Wanted, hdus_of, recipe_of
-from imgd.core.pool import capacity_for
+from imgd.core.segment import capacity_for
 from imgd.errors import BadFrame, BadRequest, PlanTooBig
 
 

@@ -27,8 +27,9 @@ from imgd.core.events import (
 from imgd.core.jobs import Job, Phase, Survey, Worker, survey
 from imgd.core.ledger import Ledger
 from imgd.core.limits import Limits
-from imgd.core.pool import Need, Pool, Segment, State, capacity_for
+from imgd.core.pool import Pool
 from imgd.core.queue import Queue
+from imgd.core.segment import Need, Segment, State, capacity_for
 from imgd.core.steps import tell_shares
 from imgd.figures import Distribution
 from imgd.model import Crashed, Refused, Superseded

@@ -4,7 +4,7 @@ from cgi_worker.wire.steps import Tiles
 from imgd.core.events import StageDone, TellStep
 from imgd.core.jobs import Job, Survey
 from imgd.core.ledger import Ledger
-from imgd.core.pool import Segment, State
+from imgd.core.segment import Segment, State
 
 
 def tell_shares(ledger: Ledger, job: Job, need: Survey) -> None:

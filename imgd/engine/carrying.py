@@ -16,7 +16,7 @@ from cgi_worker.wire.tiles import TilePlace, ViewportView
 from cgi_worker.wire.wanted import Wanted, media_type_of
 from imgd.core.events import TellStep
 from imgd.core.planner import plan_viewport
-from imgd.core.pool import capacity_for
+from imgd.core.segment import capacity_for
 from imgd.engine.client import Terms, open_job
 from imgd.engine.forges import Forges
 from imgd.engine.glancing import at_first, glance_at, is_worth_it

@@ -6,7 +6,7 @@ from cgi_worker.wire.facts import Hdu
 from cgi_worker.wire.recipe import delivered
 from cgi_worker.wire.steps import Buffer, Encode, Parse, Read, Recipe, Reduce, Stage, Step, Tone
 from cgi_worker.wire.view import AutoLevels, Region
-from imgd.core.pool import CAPACITY_BYTES_MIN, capacity_for
+from imgd.core.segment import CAPACITY_BYTES_MIN, capacity_for
 
 UNIT: Final = CAPACITY_BYTES_MIN
 _HDU: Final = Hdu(0, "", "image", (64, 64), "i2", 2880, 8192, 64)

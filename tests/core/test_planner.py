@@ -9,8 +9,8 @@ from cgi_worker.wire.steps import Parse, Read, Recipe, Reduce
 from cgi_worker.wire.tiles import TileView
 from cgi_worker.wire.view import Cut, View, view_from_pairs
 from imgd.core.planner import FACTS_RESULT, HEADER_RESULT, PlanLimits, plan_answer, plan_parse
-from imgd.core.pool import capacity_for
 from imgd.core.scheduler import Limits, Scheduler
+from imgd.core.segment import capacity_for
 from imgd.errors import BadFrame, BadRequest, PlanTooBig
 from tests.core.model import World
 from tests.core.profile import histories

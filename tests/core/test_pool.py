@@ -16,7 +16,8 @@ from imgd.core.events import (
     SegmentId,
     WorkerId,
 )
-from imgd.core.pool import CAPACITY_BYTES_MIN, PAGE_BYTES, WASTE_MAX, Need, Pool, Segment, State, capacity_for
+from imgd.core.pool import Pool
+from imgd.core.segment import CAPACITY_BYTES_MIN, PAGE_BYTES, WASTE_MAX, Need, Segment, State, capacity_for
 from tests.core.profile import STEPS, run_counted
 from tests.core.recipes import UNIT
 

@@ -6,8 +6,9 @@ import pytest
 
 from imgd.core.events import LimitsChanged
 from imgd.core.limits import Limits
-from imgd.core.pool import Need, Pool, Segment
+from imgd.core.pool import Pool
 from imgd.core.scheduler import Scheduler
+from imgd.core.segment import Need, Segment
 
 MIB = 1 << 20
 

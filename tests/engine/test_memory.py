@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 import trio
 
-from imgd.core.pool import PAGE_BYTES
+from imgd.core.segment import PAGE_BYTES
 from imgd.engine.answer import Answer
 from imgd.engine.client import CHUNK_BYTES
 from imgd.errors import Busy, WorkerLost
