@@ -11,6 +11,7 @@ from imgd.core.segment import PAGE_BYTES, Need, Segment, State, Use
 
 HEADROOM_BYTES_MAX: Final = 16 << 20  # Left free for what will hardly be filled; so large a part of the budget at most:
 HEADROOM_SHARE: Final = 8
+SPARES_MAX: Final = 32  # Each is looked at for each buffer that is reserved.
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,9 @@ class Pool:
         in_use = len(self.segments) - len(self._idle) - len(self._spare)
         if slack_bytes < 0 or in_use + len(needs) > self.segments_max:
             return None
+
+        while len(self._spare) > SPARES_MAX:
+            self._destroy()
 
         def use(segment: Segment, need: Need) -> None:
             nonlocal slack_bytes

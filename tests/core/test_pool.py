@@ -16,7 +16,7 @@ from imgd.core.events import (
     SegmentId,
     WorkerId,
 )
-from imgd.core.pool import Pool
+from imgd.core.pool import SPARES_MAX, Pool
 from imgd.core.segment import CAPACITY_BYTES_MIN, PAGE_BYTES, WASTE_MAX, Need, Segment, State, capacity_for
 from tests.core.profile import STEPS, run_counted
 from tests.core.recipes import UNIT
@@ -416,6 +416,17 @@ def test_warm_pages_are_kept_for_what_will_be_written_wholly() -> None:
     for _ in range(3):
         assert pool.reserve(3, "a", [Need("other plane", 8 * UNIT)]) not in (None, [answer]), "hardly a page is warm"
         pool.spoil(pool.find("other plane") or roomy)
+    pool.check_all()
+
+
+def test_no_more_segments_are_kept_warm_than_are_looked_at_in_no_time() -> None:
+    pool = Pool(1000 * UNIT)
+    made = pool.reserve(1, "a", [Need(f"{number}", UNIT) for number in range(200)])
+    assert made is not None
+    for segment in made:
+        pool.spoil(segment)
+    assert pool.reserve(2, "a", [Need("next", UNIT)]) == [made[-SPARES_MAX]], "those go that were used longest ago"
+    assert sum(segment.state is State.SPARE for segment in pool.segments.values()) == SPARES_MAX - 1
     pool.check_all()
 
 
