@@ -22,7 +22,8 @@ FACTOR_MAX: Final = 256  # Sums of larger blocks may be beyond 32 bits, and thos
 CLIMBED_MIN: Final = 5  # Rows of a block from which on steps are worth their while by themselves.
 ROWS_NOTED: Final = 4  # Of which pairs are noted before they are counted.
 FETCHED: Final = 512  # Octets ahead of what is read.
-SAMPLES: Final = 96  # By which the base is found; all but one have to be near it.
+SAMPLES: Final = 96  # By which the base is found; all but one have to be so near one another:
+SPREAD_MAX: Final = 224  # Where they are further apart, many a piece has a pixel that is not near.
 FAR: Final = -1  # No base: values are counted one by one.
 
 
@@ -70,7 +71,7 @@ def _ending(counting: bool, blanking: bool) -> Callable[..., None]:
 
     @part
     def end(row: Any, left: Any, told: Any, scratch: Any, tables: Any) -> None:
-        (whole, n, own), (swap, blank, _, _), (sums, goods, _), (first, second, _, _) = left, told, scratch, tables
+        (whole, n, own), (swap, blank), (sums, goods, _), (first, second, _, _) = left, told, scratch, tables
         one, none = np.uint32(1), np.uint32(0)
         for column in range(whole, n):
             key = _turned(row[column], swap)
@@ -97,7 +98,7 @@ def _adding(counting: bool, blanking: bool) -> Callable[..., None]:
     @part
     def add(source: Any, lie: Any, told: Any, scratch: Any, tables: Any) -> None:
         (top, taken, step), (pitch, high), (left, n, span) = lie
-        (swap, blank, _, _), row_bytes, (sums, goods, values) = told, np.int64(source.shape[1]), scratch
+        (swap, blank), row_bytes, (sums, goods, values) = told, np.int64(source.shape[1]), scratch
         words, (first, second, third, fourth), one = source.view(np.uint16), tables, np.uint32(1)
         whole, piece = np.uint64(n // PIECE * PIECE), np.uint64(PIECE)
         for turn in range(high * taken):
@@ -130,7 +131,7 @@ def _climbing(counting: bool, blanking: bool) -> Callable[..., None]:
     @part
     def add(source: Any, lie: Any, told: Any, scratch: Any, tables: Any) -> None:
         (top, taken, step), (pitch, high), (left, n, span) = lie
-        (swap, blank, _, _), row_bytes, (sums, goods, values) = told, np.int64(source.shape[1]), scratch[0]
+        (swap, blank), row_bytes, (sums, goods, values) = told, np.int64(source.shape[1]), scratch[0]
         (steps, notes), (four, pairs, base) = scratch[1], tables
         fours, words = notes.view(np.uint64), source.view(np.uint16)
         whole, piece, below, one = np.uint64(n // PIECE * PIECE), np.uint64(PIECE), np.uint16(base), np.uint64(1)
@@ -188,7 +189,7 @@ def _find_base(source: Any, grid: Any) -> Any:
         found[at] = key
     for low in range(2):
         high = SAMPLES - 2 + low
-        if found[high] - found[low] < NEAR:
+        if found[high] - found[low] < SPREAD_MAX:
             return min(max((found[low] + found[high] - NEAR) // 2, 0), BINS - NEAR)
     return np.int64(FAR)
 
@@ -218,7 +219,7 @@ def _add_rows(source: Any, lie: Any, grid: Any, scratch: Any, tables: Any) -> No
     tables  four of counters, the one of pairs, and the base that these count from.
     """
     counting, blanking = grid.counting == 1, grid.blanking == 1 and grid.pooling != NOTHING
-    told, (four, _, base) = (grid.swap == 1, np.uint16(grid.blank), blanking, counting), tables
+    told, (four, _, base) = (grid.swap == 1, np.uint16(grid.blank)), tables
     if base != FAR:
         if counting and blanking:
             _climb_good_and_count(source, lie, told, scratch, tables)

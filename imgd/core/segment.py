@@ -9,6 +9,7 @@ from imgd.core.events import JobId, SegmentId, WorkerId
 PAGE_BYTES: Final = 4096
 CAPACITY_BYTES_MIN: Final = 16 * PAGE_BYTES
 WASTE_MAX: Final = 2  # A warm segment may be this many times larger than what it is taken for.
+COLD_MIN: Final = 2  # What will hardly be filled takes one of whose capacity at most so small a part is warm: a half.
 
 
 class State(enum.Enum):
@@ -87,5 +88,5 @@ class Need:
         """Tell whether a spare segment is of use: warm as far as it will be written, and at most so much too large."""
         warm, capacity = segment.charge_bytes, self.capacity_bytes
         most_bytes = min(capacity * WASTE_MAX, capacity + slack_bytes)
-        is_alike = warm >= self.size_bytes if self.whole else warm * WASTE_MAX <= capacity
+        is_alike = warm >= self.size_bytes if self.whole else warm * COLD_MIN <= capacity
         return is_alike and capacity <= segment.capacity_bytes <= most_bytes
