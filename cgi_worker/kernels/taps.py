@@ -10,17 +10,14 @@ class Taps(NamedTuple):
     """How one axis is resampled: output pixel j takes counts[j] inputs, from starts[j] on.
 
     places  (2, n) int64: starts, counts.
-    shares  (4, n) float32, of output pixel j: of its first input; of its last (0 if that is the first); and, where no
-            output pixel has more than three inputs, of its second and of its third one (0 if there is none).
+    shares  (2, n) float32, of output pixel j: of its first input, and of its last (0 if that is the first).
     inner   the share of each input between the first and the last one.
-    short   1 if no output pixel has more than three inputs.
     direct  1 if each output pixel is its input.
     """
 
     places: NDArray[np.int64]
     shares: NDArray[np.float32]
     inner: float
-    short: int
     direct: int
 
 
@@ -32,9 +29,9 @@ def taps(length_px: int, factor: int, blocks: int, size_px: int) -> Taps:
     """
     if size_px == blocks:
         places = np.stack((np.arange(blocks), np.ones(blocks, np.int64)))
-        shares = np.zeros((4, blocks), np.float32)
+        shares = np.zeros((2, blocks), np.float32)
         shares[0] = 1
-        return Taps(places, shares, 0.0, 1, 1)
+        return Taps(places, shares, 0.0, 1)
     edges = np.arange(size_px + 1, dtype=np.int64) * length_px
     block = factor * size_px
     starts = edges[:-1] // block
@@ -42,7 +39,5 @@ def taps(length_px: int, factor: int, blocks: int, size_px: int) -> Taps:
     assert starts[-1] + counts[-1] == blocks
     firsts = np.minimum(edges[1:], (starts + 1) * block) - edges[:-1]
     lasts = np.where(counts > 1, edges[1:] - (starts + counts - 1) * block, 0)
-    seconds = np.where(counts == 2, lasts, np.where(counts == 3, block, 0))
-    thirds = np.where(counts == 3, lasts, 0)
-    shares = (np.stack((firsts, lasts, seconds, thirds)) / length_px).astype(np.float32)
-    return Taps(np.stack((starts, counts)), shares, block / length_px, int(counts.max() <= 3), 0)
+    shares = (np.stack((firsts, lasts)) / length_px).astype(np.float32)
+    return Taps(np.stack((starts, counts)), shares, block / length_px, 0)

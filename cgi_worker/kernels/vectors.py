@@ -3,8 +3,10 @@
 It has to ask, each time that a short loop begins, whether the arrays overlap; said in vectors there is nothing to ask.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+import numba
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils
 
@@ -17,6 +19,10 @@ SHORT: Final = ir.IntType(16)
 WORD: Final = ir.IntType(32)
 SHORTS: Final = ir.VectorType(SHORT, LANES)
 WORDS: Final = ir.VectorType(WORD, LANES)
+OCTETS: Final = ir.VectorType(OCTET, LANES)
+FLOATS: Final = ir.VectorType(ir.FloatType(), LANES)
+_FLAGS: Final = ir.VectorType(ir.IntType(1), LANES)
+_PLACES: Final = ir.VectorType(ir.PointerType(), LANES)
 
 
 class Vectors:
@@ -25,27 +31,51 @@ class Vectors:
     def __init__(self, builder: Any) -> None:
         self.builder = builder
 
-    def every(self, number: int, kind: Any = SHORTS) -> Any:
+    def every(self, number: float, kind: Any = SHORTS) -> Any:
         """Give a constant in all lanes."""
         return ir.Constant(kind, [kind.element(number)] * kind.count)
 
     def splat(self, number: Any) -> Any:
-        """Give a number of 16 bits in all lanes."""
-        none = ir.Constant(SHORTS, ir.Undefined)
+        """Give a number in all lanes."""
+        none = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
         first = self.builder.insert_element(none, number, WORD(0))
         return self.builder.shuffle_vector(first, none, self.every(0, WORDS))
 
     def load(self, start: Any, index: int, kind: Any = SHORTS) -> Any:
         """Load from anywhere."""
-        place = self.builder.gep(start, [WORD(index)])
+        return self.load_at(start, WORD(index), kind)
+
+    def load_at(self, start: Any, index: Any, kind: Any) -> Any:
+        """Load from anywhere; the index is a value."""
+        place = self.builder.gep(start, [index])
         loaded = self.builder.load(self.builder.bitcast(place, kind.as_pointer()))
         loaded.align = 1
         return loaded
 
     def store(self, value: Any, start: Any, index: int) -> None:
         """Store anywhere."""
-        place = self.builder.gep(start, [WORD(index)])
+        self.store_at(value, start, WORD(index))
+
+    def store_at(self, value: Any, start: Any, index: Any) -> None:
+        """Store anywhere; the index is a value."""
+        place = self.builder.gep(start, [index])
         self.builder.store(value, self.builder.bitcast(place, value.type.as_pointer())).align = 1
+
+    def gather(self, start: Any, indices: Any, kind: Any) -> Any:
+        """Load each lane from its own place; where they lie is told by WORDS, below 2^31."""
+        builder, item = self.builder, kind.element
+        far = builder.sext(indices, ir.VectorType(ir.IntType(64), LANES))  # Found to be one of 32 bits.
+        places = builder.gep(start, [far], source_etype=item)
+        places.type = _PLACES  # Of many indices come many places; the builder knows of one only.
+        how = ir.FunctionType(kind, [_PLACES, _FLAGS, kind])
+        name = f"llvm.masked.gather.v{LANES}{'f32' if item == ir.FloatType() else f'i{item.width}'}.v{LANES}p0"
+        found = cgutils.get_or_insert_function(builder.module, how, name)  # type: ignore[no-untyped-call]
+        return builder.call(found, [places, self.every(1, _FLAGS), ir.Constant(kind, ir.Undefined)])
+
+    def woven(self, two: Sequence[Any], lanes: Iterable[int]) -> Any:
+        """Pick lanes of two vectors, which are counted on from one to the other."""
+        places = [WORD(lane) for lane in lanes]
+        return self.builder.shuffle_vector(*two, ir.Constant(ir.VectorType(WORD, len(places)), places))
 
     def add(self, more: Any, start: Any, index: int) -> None:
         """Add to what is stored."""
@@ -63,6 +93,25 @@ class Vectors:
         kind = ir.FunctionType(result, [given.type])
         found = cgutils.get_or_insert_function(self.builder.module, kind, name)  # type: ignore[no-untyped-call]
         return self.builder.call(found, [given])
+
+
+def in_vectors(work: Callable[[Vectors, list[Any], list[Any]], Any], result: Any = numba.types.void) -> Any:
+    """Make a function of a tuple of arrays, in one piece each, and a tuple of numbers.
+
+    work    builds it: of where the arrays begin, and those numbers. What it returns is returned, as `result`.
+    """
+
+    def work_on(_typing: Any, arrays: Any, numbers: Any) -> Any:
+        def generate(build: Any, builder: Any, signature: Any, given: Any) -> Any:
+            some, told = (cgutils.unpack_tuple(builder, each) for each in given)  # type: ignore[no-untyped-call]
+            kinds = signature.args[0]
+            starts = [build.make_array(kind)(build, builder, one).data for kind, one in zip(kinds, some, strict=True)]
+            made = work(Vectors(builder), starts, told)
+            return build.get_dummy_value() if result is numba.types.void else made
+
+        return result(arrays, numbers), generate
+
+    return numba.extending.intrinsic(work_on)
 
 
 def pairs_of(say: Vectors, ones: Any, others: Any) -> Any:

@@ -1,8 +1,5 @@
 """JPEG in bands: they are encoded side by side, without the GIL, and joined by restart markers into one picture."""
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import IO, Final, NamedTuple
 
@@ -10,6 +7,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from cgi_worker.steps.sharing import in_order
 from cgi_worker.wire.view import Subsampling
 
 BAND_PX: Final = 262_144  # About a millisecond's work; a tile is one band.
@@ -37,7 +35,7 @@ def write_jpeg(
 
     The octets do not depend on the threads. `auto` is 4:2:0; grey stays grey.
 
-    Memory  the encoded bytes of one band more than there are threads.
+    Memory  the encoded bytes of a few bands more than there are threads.
     Source  ITU-T T.81: at a restart marker the prediction begins anew, as it does at the start of a picture, so that
             the scan of a picture of its own can follow it.
     """
@@ -45,7 +43,8 @@ def write_jpeg(
     chroma = "Gray" if pixels.ndim == 2 else "420" if subsampling == "auto" else subsampling
     rows = rows_of(height, width, chroma)
     cut = [pixels[top : top + rows] for top in range(0, height, rows)]
-    for number, octets in enumerate(_encode_all(cut, quality, chroma, threads)):
+    encode = partial(_encode, quality=quality, chroma=chroma)
+    for number, octets in enumerate(in_order(encode, cut, threads)):
         if len(cut) == 1:
             file.write(octets)
             return
@@ -68,22 +67,6 @@ def rows_of(height: int, width: int, chroma: str) -> int:
     count = -(-height * width // BAND_PX)
     most = max(1, INTERVAL_MAX // -(-width // across))
     return min(-(-height // (count * down)), most) * down
-
-
-def _encode_all(cut: Sequence[NDArray[np.uint8]], quality: int, chroma: str, threads: int) -> Iterator[bytes]:
-    """Encode bands; give them in order."""
-    encode = partial(_encode, quality=quality, chroma=chroma)
-    if min(threads, len(cut)) < 2:
-        yield from map(encode, cut)
-        return
-    with ThreadPoolExecutor(min(threads, len(cut))) as pool:
-        waiting: deque[Future[bytes]] = deque()
-        for band in cut:
-            waiting.append(pool.submit(encode, band))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _encode(band: NDArray[np.uint8], quality: int, chroma: str) -> bytes:

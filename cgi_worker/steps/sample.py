@@ -1,7 +1,6 @@
 """Sample: the values of a plane that zscale looks at, those that astropy would take."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from cgi_worker.formats.pixels import physical
 from cgi_worker.formats.rows import Rows
 from cgi_worker.steps.bins import stored_of
 from cgi_worker.steps.reduce import Source, describe_source, open_held, open_once
+from cgi_worker.steps.sharing import in_order
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.steps import SAMPLES, Reduce, Sample
 
@@ -56,7 +56,7 @@ def take(whole: Reduce, rows: Callable[[], Rows], threads: int) -> NDArray[np.fl
         lent = source.rows.lend(first, first + 1, whole.region.x_px, whole.region.x_px + width)
         return physical(stored_of(whole, source.rows, lent)[0, columns], source.hdu)
 
-    return _joined(_each(values, found, 1 if source.rows.in_order else threads))
+    return _joined(list(in_order(values, found, 1 if source.rows.in_order else threads)))
 
 
 def _is_bad_possible(source: Source) -> bool:
@@ -80,27 +80,20 @@ def _of_good(whole: Reduce, rows: Callable[[], Rows], threads: int) -> NDArray[n
         values = physical(stored_of(whole, source.rows, lent), source.hdu).ravel()
         return values[~np.isnan(values)]
 
-    counts = _each(lambda top: len(good(top)), tops, threads)
+    counts = list(in_order(lambda top: len(good(top)), tops, threads))
     ends = np.cumsum(counts)
     places = _places(int(ends[-1]) if counts else 0)
     if source.rows.in_order:
         source = describe_source(whole, rows())
     chunk = np.searchsorted(ends, places, side="right")
     of = [(tops[at], places[chunk == at] - (int(ends[at]) - counts[at])) for at in np.unique(chunk)]
-    return _joined(_each(lambda some: good(some[0])[some[1]], of, threads))
+    return _joined(list(in_order(lambda some: good(some[0])[some[1]], of, threads)))
 
 
 def _places(count: int) -> NDArray[np.int64]:
     """Tell which of so many pixels are taken."""
     stride = max(1, count // SAMPLES)
     return np.arange(0, count, stride, dtype=np.int64)[:SAMPLES]
-
-
-def _each(find: Callable[[Any], Some], of: Sequence[Any], threads: int) -> list[Some]:
-    if threads < 2:
-        return [find(each) for each in of]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(find, of))
 
 
 def _joined(found: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -99,7 +99,8 @@ class _Full(io.BytesIO):
         raise OSError("no room")
 
 
-def test_no_thread_is_left_where_the_file_takes_no_more() -> None:
+def test_no_further_thread_is_left_where_the_file_takes_no_more() -> None:
+    encoded(picture((2000, 2000)), threads=2)
     before = threading.active_count()
     with pytest.raises(OSError, match="no room"):
         jpeg.write_jpeg(picture((2000, 2000)), _Full(), quality=85, subsampling="auto", threads=2)
