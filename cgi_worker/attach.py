@@ -4,7 +4,7 @@ import gc
 import math
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,15 @@ class Attached:
     def segments(self) -> frozenset[int]:
         """The segments that are mapped."""
         return frozenset(one.segment for one, mapped in zip(self._lent, self._maps, strict=True) if mapped is not None)
+
+    def size_of(self, segments: Iterable[int]) -> int:
+        """Tell the bytes that are mapped of these segments."""
+        wanted = set(segments)
+        return sum(
+            len(mapped)
+            for one, mapped in zip(self._lent, self._maps, strict=True)
+            if mapped is not None and one.segment in wanted
+        )
 
     def array(self, index: int, writable: bool) -> NDArray[Any]:
         """Lend a buffer as an array of its dtype and shape."""

@@ -23,7 +23,8 @@ Spreads = tuple[Distribution | None, ...]
 Planes = Sequence[NDArray[np.float32]]
 REMEMBERED_MAX: Final = 6  # Histograms, each about a megabyte a channel: two pictures of three planes.
 _read_before: Final[dict[str, Spreads]] = {}
-BAND_SAMPLES: Final = 131_072  # A tenth of a millisecond or two: what a thread makes at once of a picture.
+BANDS: Final = 4  # For each thread: so that all end together. But what is begun for one takes time as well:
+BAND_SAMPLES_MIN: Final = 131_072
 FLOAT32_MAX: Final = 3.4e38
 SLOPE_MIN: Final = 1e-37
 
@@ -117,7 +118,7 @@ def draw(step: Tone, levels: tuple[Level, ...], laid: Laid, picture: NDArray[np.
     three = (planes[0], planes[1], planes[2]) if len(planes) == 3 else (planes[0],) * 3
     out = as_stored(step, picture)
     assert out.shape[:2] == (step.height_px, step.width_px)
-    count = -(-picture.size // BAND_SAMPLES) if threads > 1 else 1
+    count = min(BANDS * threads, -(-picture.size // BAND_SAMPLES_MIN)) if threads > 1 else 1
     rows = -(-step.height_px // count)
     bands = [Extent(len(planes), top, min(top + rows, step.height_px)) for top in range(0, step.height_px, rows)]
     share_out(lambda band: tone(three, axes, look, band, out), bands, threads)

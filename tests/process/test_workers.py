@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from cgi_worker import process
 from cgi_worker.wire.packets import (
     Bye,
     Detached,
@@ -26,7 +27,7 @@ from tests.rig.crew import HERE, end_of, follow, greet, maps_segments, one_worke
 PATTERN = bytes(range(256)) * (PAGE // 256)
 
 
-async def test_a_list_is_done_step_by_step_and_each_segment_detached_when_it_is_of_no_use_any_more() -> None:
+async def test_a_list_is_done_step_by_step_and_each_segment_detached_at_its_end() -> None:
     async with one_worker() as (_, link, segments):
         talk = await greet(link)
         for todo in (7, 8):
@@ -36,14 +37,28 @@ async def test_a_list_is_done_step_by_step_and_each_segment_detached_when_it_is_
                     assert message.elapsed_ms >= 0
             said = [(type(m), getattr(m, "stage", None), getattr(m, "segment", None)) for m in heard]
             assert said == [
-                (Progress, 0, None), (Done, 0, None), (Detached, None, 1),
-                (Progress, 1, None), (Done, 1, None), (Detached, None, 2), (Detached, None, 3),
+                (Progress, 0, None), (Done, 0, None), (Progress, 1, None), (Done, 1, None),
+                (Detached, None, 1), (Detached, None, 2), (Detached, None, 3),
             ]  # fmt: skip
             assert [m.facts for m in heard if isinstance(m, Done)] == ['{"said":1}', '{"said":1}']
             assert segments.read(3, 0, PAGE) == PATTERN
             assert not maps_segments(link.pid)
         link.send(Bye())
         assert await end_of(link) == (None, 0)
+
+
+def test_much_that_is_of_no_use_any_more_is_detached_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that others may have the memory while the next step goes on."""
+    segments, heard = make_segments(4), list[Progress | Done | Failed | Detached]()
+    todo, descriptors = Job(segments, qualities=(1, 1, 1)).order()
+    monkeypatch.setattr(process, "HELD_BYTES", 2 * PAGE - 1)
+    own = [os.dup(descriptor) for descriptor in descriptors]
+    process.carry_out(todo, own, steps.do, process.Channel(heard.append))
+    said = [(type(m), m.segment if isinstance(m, Detached) else m.stage) for m in heard if not isinstance(m, Progress)]
+    assert said == [
+        (Done, 0), (Done, 1), (Detached, 1), (Detached, 2), (Done, 2), (Detached, 3), (Detached, 4),
+    ]  # fmt: skip
+    segments.close()
 
 
 async def test_the_source_is_read_and_the_sink_is_written(tmp_path: Path) -> None:
@@ -154,8 +169,8 @@ async def test_a_failed_step_detaches_all_and_the_worker_takes_the_next_list() -
             Failed(7, 0, "bad_frame", "the half of it is missing"), Detached(7, 1), Detached(7, 2), Detached(7, 3),
         ]  # fmt: skip
         heard = await follow(link, talk, Job(segments, qualities=(steps.WELL, steps.FAIL_IN_CYCLE), todo=8))
-        assert isinstance(heard[-3], Failed)
-        assert heard[-2:] == [Detached(8, 2), Detached(8, 3)]
+        assert isinstance(heard[-4], Failed)
+        assert heard[-3:] == [Detached(8, 1), Detached(8, 2), Detached(8, 3)]
         assert not maps_segments(link.pid)
 
 
