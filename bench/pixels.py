@@ -140,7 +140,7 @@ async def measure_pixels(folder: Path, rounds: int) -> list[Measure]:
             _say(f"measuring cold and hot pictures, vips and the limit, {rounds} rounds")
             measures += _pictures((first, second), frames, vips, rounds)
             _say(f"measuring other kinds of frames, {rounds} rounds")
-            measures += _kinds(first, frames, rounds)
+            measures += await _kinds(one, first, frames, rounds)
             _say(f"measuring compressed frames, fitsio and zlib, {slow} rounds")
             measures += _compressed(second, frames, slow)
             _say(f"measuring stars, and sep by hand, {slow} rounds")
@@ -155,10 +155,12 @@ async def measure_pixels(folder: Path, rounds: int) -> list[Measure]:
 
 
 async def _fill(daemon: RunningDaemon, cold: Turn) -> None:
-    """Have pictures made until older ones go for them: what is made in memory that is there already takes less time."""
+    """Have pictures made until all others are gone: what is made in memory that is there already takes less time."""
+    before = await metrics(daemon)
+    enough = before["imgd_engine_evicted_total"] + before["imgd_engine_segments"] + FILLED
     for _ in range(FILL_MAX):
         _do(cold)
-        if (await metrics(daemon))["imgd_engine_evicted_total"] > FILLED:
+        if (await metrics(daemon))["imgd_engine_evicted_total"] > enough:
             return
     raise RuntimeError(f"nothing goes after {FILL_MAX} pictures")
 
@@ -199,8 +201,11 @@ def _pictures(clients: tuple[_Client, _Client], frames: Frames, vips: peers.Vips
     ]
 
 
-def _kinds(one: _Client, frames: Frames, rounds: int) -> list[Measure]:
-    """Measure other plain frames against their own limits, by one thread; those without a bound only tell."""
+async def _kinds(daemon: RunningDaemon, one: _Client, frames: Frames, rounds: int) -> list[Measure]:
+    """Measure other plain frames against their own limits, by one thread, each as if no others were taken that night.
+
+    Those without a bound only tell.
+    """
     measures = []
     for name, frame in {
         "mono16": frames.mono16,
@@ -208,6 +213,7 @@ def _kinds(one: _Client, frames: Frames, rounds: int) -> list[Measure]:
         "float32 mono16": frames.float16,
         "mosaic of 20 HDUs": frames.mosaic,
     }.items():
+        await _fill(daemon, one.cold(frame))
         with Limit(frame) as limit:
             turns: dict[str, Turn] = {"cold": one.cold(frame), "JPEG": one.encode(limit), "copy": limit.copy_ms}
             taken = in_turns(rounds, turns)
