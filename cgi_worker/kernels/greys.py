@@ -33,14 +33,39 @@ def _fold(value: Any, black: Any, slope: Any) -> Any:
     return np.float32(1) + t * np.float32(SPREAD)
 
 
-@compiled(numba.f4[::1], numba.f4, numba.f4, numba.u4[::1])
-def lay(thresholds: NDArray[np.float32], black: float, slope: float, table: NDArray[np.uint32]) -> None:
+@part
+def _at_least(value: Any) -> Any:
+    """Round to float32, up."""
+    rounded = np.float32(value)
+    return np.nextafter(rounded, np.float32(np.inf)) if np.float64(rounded) < value else rounded
+
+
+@compiled(numba.types.Array(numba.f8, 1, "C", readonly=True), numba.f8, numba.f8, numba.f4[::1])
+def lay_edges(beginnings: NDArray[np.float64], black: float, white: float, thresholds: NDArray[np.float32]) -> None:
+    """Find the lowest float32 value that is drawn as each grey but the first.
+
+    beginnings  (255,) float64, ascending: where between black (0) and white (1) they are.
+    thresholds  (256,) float32, ascending, above black and not above white; the last one is infinite.
+    """
+    lowest, value = np.nextafter(black, np.inf), -np.inf
+    for grey in range(GREYS - 1):
+        t = beginnings[grey]
+        value = max(value, min(max(black * (1 - t) + white * t, lowest), white))
+        thresholds[grey] = _at_least(value)
+    thresholds[GREYS - 1] = np.inf
+
+
+@compiled(numba.f4[::1], numba.f4, numba.f4, numba.u4[::1], numba.i8[::1])
+def lay(
+    thresholds: NDArray[np.float32], black: float, slope: float, table: NDArray[np.uint32], deep: NDArray[np.int64]
+) -> None:
     """Lay thresholds into buckets.
 
     thresholds  (256,) float32, ascending: [g] is the lowest value that is lighter than g; the last one is infinite, and
                 is none.
     table       (BUCKETS + 1,) uint32, of each bucket: thresholds in lower ones << BELOW_SHIFT | where its first one
                 lies, or NOWHERE.
+    deep        (1,) int64, set to 1 if a bucket holds two or more.
     """
     at, folded = np.int64(0), np.empty(1, np.float32)
     for grey in range(GREYS - 1):
@@ -51,6 +76,8 @@ def lay(thresholds: NDArray[np.float32], black: float, slope: float, table: NDAr
             table[at : bucket + 1] = grey << BELOW_SHIFT | NOWHERE
             table[bucket] = grey << BELOW_SHIFT | (bits & INSIDE)
             at = bucket + 1
+        else:
+            deep[0] = 1
     table[at:] = (GREYS - 1) << BELOW_SHIFT | NOWHERE
 
 

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.steps.curve import GREYS
+from cgi_worker.kernels.greys import GREYS
 from cgi_worker.wire.maps import COLOUR_MAPS
 
 

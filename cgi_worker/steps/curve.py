@@ -1,4 +1,4 @@
-"""Curves: from a value to its grey, and from each grey back to where it begins. Pure, float64."""
+"""Curves: from a value to its grey, and from each grey back to where it begins. Float64."""
 
 import functools
 import math
@@ -7,9 +7,9 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cgi_worker.kernels.greys import GREYS, lay_edges
 from cgi_worker.wire.view import Stretch
 
-GREYS: Final = 256
 LOG_DEPTH: Final = 1000.0
 ASINH_DEPTH: Final = 10.0
 
@@ -86,10 +86,8 @@ def thresholds(curve: Curve, black: float, white: float, mid: float) -> NDArray[
 
     A pixel at black is drawn black, and one at white white, however steep the curve.
     """
-    t = beginnings(curve, mid)
-    values = np.clip(black * (1 - t) + white * t, np.nextafter(black, np.inf), white)
-    found = np.full(GREYS, np.inf, np.float32)
-    found[:-1] = at_least(np.maximum.accumulate(values))
+    found = np.empty(GREYS, np.float32)
+    lay_edges(beginnings(curve, mid), black, white, found)
     return found
 
 

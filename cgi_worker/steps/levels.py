@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.steps.curve import GREYS, Curve, midtone
+from cgi_worker.kernels.greys import GREYS
+from cgi_worker.steps.curve import Curve, midtone
 from cgi_worker.steps.zscale import zscale
 from cgi_worker.wire.steps import SAMPLES, Tone
 from cgi_worker.wire.view import AutoLevels, Cut, Levels, PerChannel, Quantiles, Zscale

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cgi_worker.kernels.greys import BELOW_SHIFT, BUCKETS, lay
+from cgi_worker.kernels.greys import BUCKETS, GREYS, lay
 from cgi_worker.kernels.taps import taps
 from cgi_worker.kernels.tone import Extent, Look, tone
 from cgi_worker.steps.colours import colours_of, sample_of
@@ -136,15 +136,17 @@ def as_stored(step: Tone, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def look_of(levels: tuple[Level, ...], finish: Finish) -> Look:
     """Make the kernel's tables for these levels."""
     channels = len(levels)
-    black = np.array([level.black for level in levels])
-    white = np.array([level.white for level in levels])
-    with np.errstate(over="ignore"):
-        slope = np.clip(1.0 / (white - black), SLOPE_MIN, FLOAT32_MAX).astype(np.float32)
-        near = np.clip(black, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
-    table = np.empty((channels, BUCKETS + 1), np.uint32)
-    found = np.stack([thresholds(finish.curve, level.black, level.white, level.mid) for level in levels])
-    for channel in range(channels):
-        lay(found[channel], near[channel], slope[channel], table[channel])
+    near, slope = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    table, deep = np.empty((channels, BUCKETS + 1), np.uint32), np.zeros(1, np.int64)
+    found, beyond = np.empty((channels, GREYS), np.float32), np.zeros((2, channels), np.float32)
+    for channel, level in enumerate(levels):
+        found[channel] = thresholds(finish.curve, level.black, level.white, level.mid)
+        near[channel] = min(max(level.black, -FLOAT32_MAX), FLOAT32_MAX)
+        slope[channel] = min(max(1.0 / (level.white - level.black), SLOPE_MIN), FLOAT32_MAX)
+        lay(found[channel], near[channel], slope[channel], table[channel], deep)
+    if finish.under is not None or finish.over is not None:
+        black, white = (np.array(ends) for ends in zip(*((level.black, level.white) for level in levels), strict=True))
+        beyond = np.stack((at_least(black), -at_least(-white)))
     palette = colours_of(finish.map)
     marks = [sample_of(colour or 0) for colour in (finish.bad, finish.under, finish.over)]
     return Look(
@@ -152,10 +154,10 @@ def look_of(levels: tuple[Level, ...], finish: Finish) -> Look:
         slope,
         table,
         found,
-        int(np.diff((table >> BELOW_SHIFT).astype(np.int16)).max() > 1),
+        int(deep[0]),
         np.ascontiguousarray(palette[::-1] if finish.invert else palette).copy(),
         int(not finish.invert),
-        np.stack((at_least(black), -at_least(-white))),
+        beyond,
         np.array(marks, np.uint8),
         np.array([1, finish.under is not None, finish.over is not None], np.uint8),
     )

@@ -39,12 +39,13 @@ class Drawing:
             found = np.append((np.arange(1, 256) - 0.5) / 255, np.inf).astype(np.float32)
         black, white = np.float32(max(found[0], -1e38)), np.float32(min(found[254], 1e38))
         slope = np.float32(np.clip(1 / max(float(white) - float(black), 1e-37), 1e-37, 3e38))
-        table = np.empty(BUCKETS + 1, np.uint32)
-        lay(found, float(black), float(slope), table)
+        table, deep = np.empty(BUCKETS + 1, np.uint32), np.zeros(1, np.int64)
+        lay(found, float(black), float(slope), table, deep)
+        assert deep[0] == (np.diff((table >> BELOW_SHIFT).astype(int)).max() > 1)
         marked = [1, self.beyond is not None, self.beyond is not None]
         return Look(
             np.full(channels, black), np.full(channels, slope), np.tile(table, (channels, 1)),
-            np.tile(found, (channels, 1)), int(np.diff((table >> BELOW_SHIFT).astype(int)).max() > 1),
+            np.tile(found, (channels, 1)), int(deep[0]),
             PLAIN.copy() if self.palette is None else self.palette, int(self.palette is None),
             np.tile(np.array([self.beyond or (0, 0)], np.float32).T, (1, channels)),
             np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.uint8), np.array(marked, np.uint8),
