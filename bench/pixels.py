@@ -146,7 +146,7 @@ async def measure_pixels(folder: Path, rounds: int) -> list[Measure]:
             _say(f"measuring stars, and sep by hand, {slow} rounds")
             measures.append(_stars(second, frames, slow))
             _say(f"measuring from 1 megapixel to the largest frame, {rounds // 2 + 1} rounds")
-            measures += _sizes((first, second), frames, rounds // 2 + 1)
+            measures += await _sizes(one, (first, second), frames, rounds // 2 + 1)
     measures += await _memory(root, frames, folder, renewal)
     measures.append(_vips_memory(vips))
     _say(f"measuring tiles, {3 * rounds} rounds")
@@ -241,12 +241,14 @@ def _stars(two: _Client, frames: Frames, rounds: int) -> Measure:
     return ratio(STARS, in_turns(rounds, turns, warm_up=0), ("stars",), ("sep",))
 
 
-def _sizes(clients: tuple[_Client, _Client], frames: Frames, rounds: int) -> list[Measure]:
+async def _sizes(daemon: RunningDaemon, clients: tuple[_Client, _Client], frames: Frames, rounds: int) -> list[Measure]:
     """Measure the curve, and the gigapixel, which is its last point, against its limit."""
     one, two = clients
     turns: dict[str, Turn] = {f"{size} Mpx": one.cold(frame) for size, frame in frames.curve.items()}
+    each = tuple(turns.values())
+    await _fill(daemon, lambda: sum(turn() for turn in each))
     if frames.gigapixel is None:
-        return [*_curve(in_turns(rounds, turns), frames), *(each.missing(NO_ROOM) for each in (FIRST, EXACT))]
+        return [*_curve(in_turns(rounds, turns), frames), *(asked.missing(NO_ROOM) for asked in (FIRST, EXACT))]
     with Limit(frames.gigapixel) as limit:
         turns |= {
             "JPEG": one.encode(limit),
