@@ -144,9 +144,11 @@ class _List:
                 self._detach(over)
 
     def _detach(self, segments: Iterable[int]) -> None:
-        for segment in sorted(segments):
+        over = tuple(sorted(segments))
+        for segment in over:
             self.attached.detach(segment)
-            self.say(Detached(self.todo.todo, segment))
+        if over:
+            self.say(Detached(self.todo.todo, over))
 
 
 def _last_uses(todo: Todo) -> dict[int, int]:

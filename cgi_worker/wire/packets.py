@@ -155,10 +155,10 @@ class Failed(_Message, frozen=True, tag="failed"):
 
 
 class Detached(_Message, frozen=True, tag="detached"):
-    """Worker -> daemon: this segment is no longer mapped, and its descriptor is closed."""
+    """Worker -> daemon: these segments are no longer mapped, and their descriptors are closed."""
 
     todo: int
-    segment: int
+    segments: tuple[int, ...]
 
 
 class Ask(_Message, frozen=True, tag="ask"):

@@ -115,11 +115,14 @@ class Talk:
         self._used_bytes = 0
 
     def _hear_detached(self, message: Detached, todo: Todo) -> None:
-        if message.segment not in self.held:
-            raise WireError(f"detached segment {message.segment}, which it does not hold")
+        detached = set(message.segments)
+        if not detached or len(detached) < len(message.segments):
+            raise WireError(f"detached {list(message.segments)}: none, or one twice")
+        if not detached <= self.held:
+            raise WireError(f"detached segments {sorted(detached - self.held)}, which it does not hold")
         if not self._failed:
             for stage in todo.stages[self._stage :]:
                 used = {todo.lent[index].segment for index in (*stage.inputs, *stage.outputs) if index >= 0}
-                if message.segment in used:
-                    raise WireError(f"detached segment {message.segment} before its last use")
-        self.held -= {message.segment}
+                if detached & used:
+                    raise WireError(f"detached segments {sorted(detached & used)} before their last use")
+        self.held -= detached

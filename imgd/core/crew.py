@@ -10,7 +10,8 @@ from imgd.core.events import (
     ForkWorker,
     GiveTodo,
     KillWorker,
-    SegmentDetached,
+    SegmentId,
+    SegmentsDetached,
     StageDone,
     StageFailed,
     StageGrew,
@@ -101,20 +102,24 @@ class Crew:
             self._ledger.end(job, event.outcome)
         self._may_be_free(worker)
 
-    def detached(self, event: SegmentDetached) -> None:
-        """Let go of a segment for a worker, and for its job if the job has no further use for it."""
-        ledger, worker = self._ledger, self._find(event.worker)
-        assert event.segment in worker.held, "detached what it does not hold"
-        segment = ledger.pool.segments[event.segment]
-        worker.held.discard(event.segment)
-        ledger.pool.let_go(segment, worker.id)
-        job = worker.job
+    def detached(self, event: SegmentsDetached) -> None:
+        """Let go of segments for a worker, and for its job those that the job has no further use for."""
+        worker = self._find(event.worker)
+        assert worker.held.issuperset(event.segments), "detached what it does not hold"
+        for segment_id in event.segments:
+            self._let_go(worker, segment_id)
+        self._may_be_free(worker)
+
+    def _let_go(self, worker: Worker, segment_id: SegmentId) -> None:
+        pool, job = self._ledger.pool, worker.job
+        segment = pool.segments[segment_id]
+        worker.held.discard(segment_id)
+        pool.let_go(segment, worker.id)
         if job is not None:
             for index, mine in list(job.segments.items()):
                 if mine is segment and (index != job.recipe.result or job.hands_over or not (job.waits or job.reads)):
                     del job.segments[index]
-                    ledger.pool.give_back(segment, job.id)
-        self._may_be_free(worker)
+                    pool.give_back(segment, job.id)
 
     def ended(self, event: WorkerEnded) -> None:
         """Take back all that a worker held: its process is gone."""

@@ -85,11 +85,11 @@ class StageFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentDetached:
-    """A worker no longer maps a segment."""
+class SegmentsDetached:
+    """A worker no longer maps these segments."""
 
     worker: WorkerId
-    segment: SegmentId
+    segments: tuple[SegmentId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ Event = (
     | StageGrew
     | StageDone
     | StageFailed
-    | SegmentDetached
+    | SegmentsDetached
     | WorkerEnded
     | WorkerStuck
     | Ticked

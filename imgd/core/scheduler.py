@@ -11,7 +11,7 @@ from imgd.core.events import (
     JobId,
     LimitsChanged,
     Released,
-    SegmentDetached,
+    SegmentsDetached,
     StageDone,
     StageFailed,
     StageGrew,
@@ -130,7 +130,7 @@ class Scheduler:
                 crew.done(event)
             case StageFailed():
                 crew.failed(event)
-            case SegmentDetached():
+            case SegmentsDetached():
                 crew.detached(event)
             case WorkerEnded():
                 crew.ended(event)

@@ -11,7 +11,7 @@ import trio
 from cgi_worker.wire.packets import Bye, Detached, Done, Drop, Failed, FromWorker, Hello, Progress, Todo, WireError
 from cgi_worker.wire.talk import Talk
 from imgd import model
-from imgd.core.events import Event, SegmentDetached, StageDone, StageFailed, StageGrew, WorkerId, WorkerStuck
+from imgd.core.events import Event, SegmentsDetached, StageDone, StageFailed, StageGrew, WorkerId, WorkerStuck
 from imgd.engine.forking import NoWorker, WorkerLink
 from imgd.engine.seqpacket import AT_ONCE_MAX
 from imgd.model import Crashed, Outcome, Refused, Stopped, TimedOut
@@ -216,7 +216,7 @@ def event_of(worker: WorkerId, message: FromWorker) -> Event | None:
             return StageDone(worker, stage, used_bytes, facts, elapsed_ms)
         case Failed(_, _, code, text):
             return StageFailed(worker, model.Failed(code, text))
-        case Detached(_, segment):
-            return SegmentDetached(worker, segment)
+        case Detached(_, segments):
+            return SegmentsDetached(worker, segments)
         case Hello():
             return None

@@ -24,7 +24,7 @@ from imgd.core.events import (
     KillWorker,
     PunchSegment,
     Released,
-    SegmentDetached,
+    SegmentsDetached,
     StageDone,
     StageFailed,
     TellEnd,
@@ -167,7 +167,7 @@ class Floor:
         log.error("a todo list cannot be given: %s", error.strerror)
         why = Refused("too many files are open", RETRY_S, "descriptors")
         self.own.append(StageFailed(command.worker, why))
-        self.own.extend(SegmentDetached(command.worker, loan.segment) for loan in command.loans)
+        self.own.append(SegmentsDetached(command.worker, tuple(sorted({loan.segment for loan in command.loans}))))
 
     def order(self, command: GiveTodo) -> Order:
         """Write a todo list for a worker, with the descriptors that it needs and no more.

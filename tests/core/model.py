@@ -5,7 +5,7 @@ symbols: the key that was written, and words that only its writer said.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cgi_worker.wire.steps import Recipe, reads_file
 from imgd.core.events import (
@@ -21,8 +21,8 @@ from imgd.core.events import (
     KillWorker,
     PunchSegment,
     Released,
-    SegmentDetached,
     SegmentId,
+    SegmentsDetached,
     StageDone,
     StageFailed,
     StageGrew,
@@ -126,7 +126,7 @@ class World:
         todo = process.todo
         assert todo is not None
         if process.failed or process.stage == len(todo.stages):
-            self._detach(worker, sorted(process.maps)[pick % len(process.maps)])
+            self._detach(worker, some_of(sorted(process.maps), pick))
             return
         stage = todo.stages[process.stage]
         self._said += 1
@@ -156,22 +156,22 @@ class World:
         return sorted(process.maps - needed)
 
     def detach_early(self, worker: WorkerId, pick: int) -> None:
-        found = self.detachable(self.processes[worker])
-        self._detach(worker, found[pick % len(found)])
+        self._detach(worker, some_of(self.detachable(self.processes[worker]), pick))
 
     def tick(self, seconds: float) -> None:
         self.now_s += seconds
         self._tell(Ticked(self.now_s))
 
-    def _detach(self, worker: WorkerId, segment: SegmentId) -> None:
+    def _detach(self, worker: WorkerId, segments: tuple[SegmentId, ...]) -> None:
         process = self.processes[worker]
         assert process.todo is not None
-        process.maps.remove(segment)
-        self.memory[segment].mapped_by.remove(worker)
+        for segment in segments:
+            process.maps.remove(segment)
+            self.memory[segment].mapped_by.remove(worker)
         todo = process.todo
         if not process.maps and (process.failed or process.stage == len(todo.stages)):
             process.todo = None
-        self._tell(SegmentDetached(worker, segment))
+        self._tell(SegmentsDetached(worker, segments))
 
     # Commands, carried out one by one
 
@@ -438,3 +438,10 @@ class World:
         assert statistics.leased_bytes == statistics.reserved_bytes == 0
         assert set(self.memory) == set(self.core.pool.segments)
         assert not any(memory.mapped_by for memory in self.memory.values())
+
+
+def some_of(segments: Sequence[SegmentId], pick: int) -> tuple[SegmentId, ...]:
+    """Choose one of them, or that one and all after it."""
+    first, several = divmod(pick, 2)
+    first %= len(segments)
+    return tuple(segments[first:] if several else segments[first : first + 1])

@@ -6,7 +6,7 @@ from cgi_worker.wire.steps import Deliver, Encode
 from imgd.core.events import (
     DismissWorker,
     Event,
-    SegmentDetached,
+    SegmentsDetached,
     StageDone,
     StageFailed,
     StageGrew,
@@ -175,7 +175,7 @@ IDS: dict[str, Event] = {
     "growth from nobody": StageGrew(9, 0, 1),
     "done by nobody": StageDone(9, 0, (1,), ""),
     "failed by nobody": StageFailed(9, Failed("bad_frame", "")),
-    "detached by nobody": SegmentDetached(9, 1),
+    "detached by nobody": SegmentsDetached(9, (1,)),
     "ended nobody": WorkerEnded(9, Stopped()),
     "growth of a step done": StageGrew(1, 0, UNIT),
     "growth of a step not begun": StageGrew(1, 2, UNIT),
@@ -187,7 +187,7 @@ IDS: dict[str, Event] = {
     "done with other outputs": StageDone(1, 1, (UNIT, UNIT), ""),
     "done with less than was announced": StageDone(1, 1, (1,), ""),
     "done beyond the segment": StageDone(1, 1, (MIB,), ""),
-    "detached what it does not hold": SegmentDetached(1, 999),
+    "detached what it does not hold": SegmentsDetached(1, (999,)),
 }
 
 

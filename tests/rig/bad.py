@@ -26,7 +26,7 @@ from cgi_worker.wire.packets import (
 def before_hello(descriptor: int) -> None:
     """Say something else first."""
     with socket.socket(fileno=descriptor) as end:
-        Link(end).send(Detached(1, 1))
+        Link(end).send(Detached(1, (1,)))
         _linger(end)
 
 
@@ -98,7 +98,7 @@ def done_twice(descriptor: int) -> None:
 
 def detached_stranger(descriptor: int) -> None:
     """Detach what was never lent."""
-    _misbehave(descriptor, lambda end, todo: Link(end).send(Detached(todo.todo, 1_000_000)))
+    _misbehave(descriptor, lambda end, todo: Link(end).send(Detached(todo.todo, (1_000_000,))))
 
 
 def too_many_bytes(descriptor: int) -> None:

@@ -134,7 +134,7 @@ BY_TYPE: dict[type[Any], st.SearchStrategy[Any]] = {
     p.Progress: st.builds(p.Progress, whole, whole, whole),
     p.Done: st.builds(p.Done, whole, whole, st.lists(whole, max_size=3).map(tuple), said, number),
     p.Failed: st.builds(p.Failed, whole, whole, st.sampled_from(["bad_frame", "changed", "forbidden"]), text),
-    p.Detached: st.builds(p.Detached, whole, whole),
+    p.Detached: st.builds(p.Detached, whole, st.lists(whole, max_size=3).map(tuple)),
     p.Ask: st.builds(p.Ask, whole, text, st.booleans(), text, st.booleans()),
     p.Answer: st.builds(p.Answer, whole, text, text),
 }
