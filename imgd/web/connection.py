@@ -46,6 +46,7 @@ class Connection(TCPServer):
         self._socket = self._transport.socket
         self.send_limit_s = 30.0
         self.stalled = False
+        self.streams_stalled = 0
         self.sent_bytes = 0
         self.idle_timer = IdleTimer(config.keep_alive_timeout, context.terminated, self._initiate_server_close)
         self.idle_task = cast(Any, self.idle_timer)

@@ -7,7 +7,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import trio
-from hypercorn.events import Closed, Event
+from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BufferCompleteError, H2Protocol, StreamBuffer
@@ -90,8 +90,19 @@ class Http2(H2Protocol):
         await self._flush()
         await self._window_updated(stream_id)  # Wakes the sending task, which then drops the stream's buffer.
 
+    async def _close_stream(self, stream_id: int) -> None:
+        """End a stream, whoever wants it; with the last of them the connection is idle.
+
+        Hypercorn says so at the end of a whole answer only: after any other end the connection could stay for ever.
+        """
+        if stream_id in self.streams:
+            await super()._close_stream(stream_id)
+            if self.idle and not self.closed:
+                await self.send(Updated(idle=True))
+
     def _stalled(self, stream_id: int) -> None:
         """End a stream whose client has taken nothing for too long."""
+        self._peer.streams_stalled += 1
         self.task_group.spawn(self._end_stalled, stream_id)
 
     async def _end_stalled(self, stream_id: int) -> None:
@@ -201,6 +212,7 @@ class _BoundedBuffer(StreamBuffer):
             self._is_broken = True
             await self.close()
             self._stalled()
+            await self.ended.wait()  # Whoever answers is told of the end by then, and goes on with nothing more.
             raise BufferCompleteError()
 
     async def pop(self, max_length: int) -> bytes:

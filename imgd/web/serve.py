@@ -72,6 +72,7 @@ class ConnectionCounts:
     connections_total: int = 0
     connections_refused_total: int = 0
     connections_stalled_total: int = 0
+    streams_stalled_total: int = 0
     connections_broken_total: int = 0
     handshakes: int = 0
     handshakes_failed_total: int = 0
@@ -358,6 +359,7 @@ class HttpServer:
                 _log.warning("a client broke its connection", exc_info=errors)
         finally:
             self.counts.connections_stalled_total += connection.stalled
+            self.counts.streams_stalled_total += connection.streams_stalled
             self.counts.sent_bytes_total += connection.sent_bytes
             self._open.discard(connection)
             if not self._open:
@@ -371,6 +373,7 @@ class HttpServer:
             connections=len(self._open),
             handshakes=len(self._handshakes),
             certificate_expiry_timestamp_seconds=certificate.expires_at if certificate else 0.0,
+            streams_stalled_total=self.counts.streams_stalled_total + sum(each.streams_stalled for each in self._open),
             sent_bytes_total=self.counts.sent_bytes_total + sum(each.sent_bytes for each in self._open),
             accept_paused=int(self._shortage.is_paused),
             accept_paused_total=self._shortage.pauses,

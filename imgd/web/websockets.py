@@ -19,6 +19,7 @@ class Client(Protocol):
     """What the protocols ask of the connection that they serve."""
 
     send_limit_s: float
+    streams_stalled: int
 
     def has_left(self) -> bool:
         """Tell whether the client has ended its side."""

@@ -153,7 +153,27 @@ async def test_a_stream_of_http2_that_takes_nothing_is_dropped_alone(tmp_path: P
                 if any(isinstance(each, h2.events.StreamReset) and each.stream_id == number for each in events):
                     break
         await engine.until(0)
-        assert served.server.statistics().connections == 1
+        assert engine.cancelled == 1, "it was not taken for one that was sent"
+        figures = served.server.statistics()
+        assert (figures.connections, figures.streams_stalled_total) == (1, 1)
+        await client.stream.aclose()
+
+
+@pytest.mark.parametrize("is_reset", [True, False], ids=["reset", "stalled"])
+async def test_a_connection_of_http2_is_idle_however_its_last_stream_ended(tmp_path: Path, is_reset: bool) -> None:
+    engine = MemoryEngine(Script(chunks=(BIG,)))
+    async with serving(tmp_path, engine, send_limit_s=0.2, keep_alive_s=0.3) as served:
+        client = peer.Http2(await peer.connect(served.port))
+        await client.start()
+        number = await client.get("/img?frame=night/a")
+        await engine.until(1)
+        if is_reset:
+            client.h2.reset_stream(number)
+            await client.flush()
+        with trio.fail_after(5):
+            while await client.stream.receive_some(65_536):  # Its end comes by itself.
+                pass
+        await _both_ends_free(served)
         await client.stream.aclose()
 
 
