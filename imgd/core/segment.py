@@ -1,6 +1,7 @@
 """Segments: what one is there for, what it is charged, and what a buffer needs of it. Values only."""
 
 import enum
+import functools
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,6 +29,8 @@ class Use(enum.Enum):
     LEASED = "leased"  # In use by a job, or mapped by a process.
     IDLE = "idle"  # A finished buffer kept for whoever asks next.
     SPARE = "spare"
+
+    __hash__ = object.__hash__  # That of enum is not compiled, and counting asks for it again and again.
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +62,7 @@ class Segment:
         return Use.LEASED
 
 
+@functools.lru_cache(maxsize=4096)
 def capacity_for(size_bytes: int) -> int:
     """Round a size up to a segment's capacity: an eighth of a power of two, so that segments fit again."""
     size_bytes = max(size_bytes, CAPACITY_BYTES_MIN)

@@ -1,6 +1,7 @@
 """One client's connection: hypercorn's protocols, with what a bounded daemon needs of them besides."""
 
 import contextlib
+import os
 import select
 import socket
 import struct
@@ -111,22 +112,27 @@ class Connection(TCPServer):
             return
         if not event.data:
             return  # Hypercorn hands on what its protocols have to send, also when that is nothing.
-        if self._together.is_holding:
-            self._together.hold(event.data)
-        else:
-            await self._write(event.data)
+        self._together.hold(event.data)
+        if not self._together.is_holding:
+            await self._together.flush()
 
     async def _write(self, data: bytes) -> None:
-        async with self.send_lock:
-            try:
-                await self._send(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-                # Busy: the lock leaves one other, the end of the stream that is just being written.
-                await self.protocol.handle(Closed())
-            except trio.TooSlowError:
-                self.stalled = True
-                self.abort()
-                await self.protocol.handle(Closed())
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            self.send_lock.acquire_nowait()  # As nearly always: to wait for it takes a turn of all tasks.
+        except trio.WouldBlock:
+            await self.send_lock.acquire()
+        try:
+            await self._send(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            # Busy: the lock leaves one other, the end of the stream that is just being written.
+            await self.protocol.handle(Closed())
+        except trio.TooSlowError:
+            self.stalled = True
+            self.abort()
+            await self.protocol.handle(Closed())
+        finally:
+            self.send_lock.release()
 
     async def _send(self, data: bytes) -> None:
         """Send all of it, whatever is cancelled meanwhile: half a frame written would garble all that follows.
@@ -135,11 +141,30 @@ class Connection(TCPServer):
         """
         self.sent_bytes += len(data)
         view = memoryview(data)
+        if not self._is_secure:
+            try:
+                view = view[self._send_at_once(view) :]
+            finally:
+                await trio.lowlevel.cancel_shielded_checkpoint()
         for start in range(0, len(view), PIECE_BYTES):
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self.send_limit_s) as limit:
                 await self.stream.send_all(view[start : start + PIECE_BYTES])
             if limit.cancelled_caught:
                 raise trio.TooSlowError
+
+    def _send_at_once(self, data: memoryview) -> int:
+        """Send what the kernel takes without waiting, which most answers are; tell how much that is.
+
+        Raises  BrokenResourceError, ClosedResourceError.
+        """
+        if self._socket.fileno() < 0:
+            raise trio.ClosedResourceError
+        try:
+            return os.write(self._socket.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError from error
 
     async def linger(self) -> None:
         """Let the client read our refusal while it still sends: closing at once would throw the refusal away."""

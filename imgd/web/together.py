@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from hypercorn.config import Config
 from hypercorn.protocol.events import Data
@@ -41,15 +41,17 @@ class Together:
         await self.flush()
 
     def sending(self, send: Send) -> Send:
-        """Have all that comes of one message of an answer written together."""
+        """Have all that comes of one message of an answer written together; and with a body the head, if its length is
+        known: then it is there, or soon will be."""
 
-        async def sending(message: MutableMapping[str, Any]) -> None:
+        async def sending(message: MutableMapping[str, Any] | None) -> None:
             self.is_holding = True
             try:
-                await send(message)
+                await send(cast(Any, message))
             finally:
                 self.is_holding = False
-                await self.flush()
+                if not _is_body_near(message):
+                    await self.flush()
 
         return sending
 
@@ -71,6 +73,12 @@ class OneByOne(Together):
 
 async def _written_already(data: bytes) -> None:
     assert not data
+
+
+def _is_body_near(message: MutableMapping[str, Any] | None) -> bool:
+    if message is None or message["type"] != "http.response.start":
+        return False  # None: hypercorn says so at the end.
+    return any(name == b"content-length" for name, _ in message.get("headers", ()))
 
 
 def _frame_head(code: int, size_bytes: int) -> bytes:
