@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.core.profile import LONG
-from tests.daemon.figures import metrics
+from tests.daemon.figures import until_free
 from tests.daemon.rig import running_daemon
 from tests.frames import make
 
@@ -148,8 +148,7 @@ async def test_all_that_is_described_is_answered_as_described(tmp_path: Path) ->
     async with running_daemon(f"f={tmp_path}", workers_max=2, budget_bytes="64MiB", step_limit_s=20) as daemon:
         asker = Asker(daemon.base_url)
         await trio.to_thread.run_sync(asker.ask_all)
-        figures = await metrics(daemon)
-        assert figures["imgd_engine_jobs"] == figures["imgd_engine_leased_bytes"] == 0
+        await until_free(daemon)
         assert "Traceback" not in daemon.log()
     assert not asker.wrong, "\n\n".join(asker.wrong[:SHOWN])
     answers = asker.answers
