@@ -52,7 +52,7 @@ class Connection(TCPServer):
         self.idle_timer = IdleTimer(config.keep_alive_timeout, context.terminated, self._initiate_server_close)
         self.idle_task = cast(Any, self.idle_timer)
         self._life = trio.CancelScope()
-        self._together = Together(self._write)
+        self._together = Together(self._write, self.send_lock.locked)
 
     async def run(self) -> None:
         """Serve until either side ends it. Whatever the client began is cancelled by then."""
@@ -126,13 +126,18 @@ class Connection(TCPServer):
             await self._send(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
             # Busy: the lock leaves one other, the end of the stream that is just being written.
-            await self.protocol.handle(Closed())
+            await self._break_off()
         except trio.TooSlowError:
             self.stalled = True
             self.abort()
-            await self.protocol.handle(Closed())
+            await self._break_off()
         finally:
             self.send_lock.release()
+
+    async def _break_off(self) -> None:
+        """Cancel all that was asked for: nothing can be answered any more, nor what still waits to be read."""
+        await self.protocol.handle(Closed())
+        self._life.cancel()
 
     async def _send(self, data: bytes) -> None:
         """Send all of it, whatever is cancelled meanwhile: half a frame written would garble all that follows.

@@ -21,8 +21,11 @@ class Together:
     """Writes in one go what would be several writes: messages of a websocket (alone each costs four times as much), and
     the head and the body of an answer."""
 
-    def __init__(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(
+        self, write: Callable[[bytes], Awaitable[None]], is_writing: Callable[[], bool] = lambda: False
+    ) -> None:
         self._write = write
+        self._is_writing = is_writing
         self._pieces: list[bytes] = []
         self.is_holding = False
 
@@ -42,7 +45,10 @@ class Together:
 
     def sending(self, send: Send) -> Send:
         """Have all that comes of one message of an answer written together; and with a body the head, if its length is
-        known: then it is there, or soon will be."""
+        known: then it is there, or soon will be.
+
+        Not while an earlier answer is still being written: whoever takes none would have all its requests begun.
+        """
 
         async def sending(message: MutableMapping[str, Any] | None) -> None:
             self.is_holding = True
@@ -50,7 +56,7 @@ class Together:
                 await send(cast(Any, message))
             finally:
                 self.is_holding = False
-                if not _is_body_near(message):
+                if self._is_writing() or not _is_body_near(message):
                     await self.flush()
 
         return sending
