@@ -209,11 +209,12 @@ async def resting(daemon: RunningDaemon) -> Holdings:
     """Wait until nobody is connected and no worker waits (setting worker_idle_s); tell what is held then."""
     await is_at_rest(daemon)
     await daemon.settles(lambda: len(daemon.processes()) == 2, LIMIT_S)
-    held = holdings(daemon)
-    while True:  # What belonged to a worker that has just left is closed a little later.
-        await trio.sleep(0.3)
-        if held == (held := holdings(daemon)):
-            return held
+    before, held = None, holdings(daemon)
+    with trio.fail_after(LIMIT_S):
+        while held != before:  # What belonged to a worker that has just left is closed a little later.
+            await trio.sleep(0.3)
+            before, held = held, holdings(daemon)
+    return held
 
 
 async def is_as_before(daemon: RunningDaemon, before: Holdings) -> None:

@@ -161,7 +161,7 @@ async def test_a_stream_of_http2_that_takes_nothing_is_dropped_alone(tmp_path: P
 
 @pytest.mark.parametrize("is_reset", [True, False], ids=["reset", "stalled"])
 async def test_a_connection_of_http2_is_idle_however_its_last_stream_ended(tmp_path: Path, is_reset: bool) -> None:
-    engine = MemoryEngine(Script(chunks=(BIG,)))
+    engine = MemoryEngine(Script(wait_before=True) if is_reset else Script(chunks=(BIG,)))
     async with serving(tmp_path, engine, send_limit_s=0.2, keep_alive_s=0.3) as served:
         client = peer.Http2(await peer.connect(served.port))
         await client.start()
