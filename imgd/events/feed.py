@@ -184,12 +184,15 @@ class Feed:
     def take(self, page: Sequence[Event], head: Cursor) -> list[Message]:
         """Take the events after `at`, as many of them as make a batch or a turn, and move on.
 
-        page  what was read, ascending. Where ids are missing the log has forgotten them.
+        page  what was read, ascending. Where ids are missing the log has forgotten them. What is newer than the head is
+              left for later: the store has it before the log has looked.
         head  as it was before the reading.
         """
         messages: list[Message] = []
         items: list[tuple[tuple[int, ...], Event]] = []
         size_bytes = steps = 0
+        if page and page[-1].id > head.id:
+            page = [event for event in page if event.id <= head.id]
         if not page:
             messages += self._miss(head.id)
         for event in page:

@@ -99,6 +99,22 @@ async def test_who_is_behind_the_ring_reads_the_store(store: ListStore, autojump
         assert log.statistics().in_memory < 20
 
 
+async def test_what_the_store_has_that_the_log_has_not_seen_is_told_later_and_once(
+    store: ListStore, autojump_clock: object
+) -> None:
+    store.append(*[drafted()] * 10)
+    async with following(store) as log:
+        feed = log.feed()
+        feed.subscribe(1, ALL, Cursor(store.epoch, 5), log.head)
+        store.silent = True
+        store.append(*[drafted()] * 3)  # By another daemon: the store's page has them before the head is looked at.
+        assert await read_on(log, feed) == [6, 7, 8, 9, 10]
+        assert feed.cursor(log.head) == log.head
+        await next_wake(log)
+        assert await read_on(log, feed) == [11, 12, 13]
+        assert await log.advance(feed) == []
+
+
 async def test_what_was_read_for_other_subscriptions_is_not_taken(store: ListStore, autojump_clock: object) -> None:
     store.append(*[drafted()] * 10)
     async with following(store) as log:
