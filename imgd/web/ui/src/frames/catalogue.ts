@@ -16,6 +16,7 @@ const FLYING_MS = 150; // A list that comes to another page sooner than this is 
 const FLIGHT_MAX_MS = 500; // but something of it shall be seen now and then.
 const NEWS_REST_MS = 500; // Between two looks when frames come in numbers.
 const AGAIN_MS = 700; // One look more after the last news, should the daemon's index be behind its events.
+const HOLD_MAX_MS = 5000; // So long a hand keeps the rows where they are, at most.
 
 export class Catalogue {
   #known: Known = UNKNOWN;
@@ -29,6 +30,8 @@ export class Catalogue {
   #lastLook = -Infinity;
   #timers = new Map<string, ReturnType<typeof setTimeout>>();
   #tellsPlaces = false; // Answers have `at`.
+  readonly #hands = new Set<() => void>(); // Each lets go when it is called.
+  #free: (() => void)[] = []; // Who waits until no hand is on the rows.
 
   constructor(private readonly ask: Ask) {}
 
@@ -66,6 +69,18 @@ export class Catalogue {
     else void this.#refresh();
   }
 
+  /** Have the rows stay where they are, as a hand is on them, until what is given back is called. */
+  hold(): () => void {
+    const letGo = (): void => {
+      clearTimeout(timer);
+      this.#hands.delete(letGo);
+      if (!this.#hands.size) for (const go of this.#free.splice(0)) go();
+    };
+    const timer = setTimeout(letGo, HOLD_MAX_MS);
+    this.#hands.add(letGo);
+    return letGo;
+  }
+
   /** Frames have come or gone: look at once, but no oftener than can be seen, and once more when it has become quiet. */
   news(): void {
     this.#later("news", Math.max(0, this.#lastLook + NEWS_REST_MS - performance.now()), () => this.#lookAgain(), false);
@@ -87,6 +102,7 @@ export class Catalogue {
     this.#tell({ busy: true, trouble: null });
     try {
       const answer = await this.#askAt(query, 0, abort.signal);
+      await this.#isFree();
       if (abort.signal.aborted) return;
       this.#look = null;
       this.#pages = new Pages();
@@ -94,7 +110,7 @@ export class Catalogue {
       this.#tell({ ...wholeOf(answer), shown: query, busy: false, generation: this.#known.generation + 1, moved: null });
       this.#fetchWanted();
     } catch (error) {
-      this.#failed(error, abort);
+      await this.#failed(error, abort);
     }
   }
 
@@ -126,6 +142,7 @@ export class Catalogue {
           if (!pages.has(page)) pages.put(page, (await this.#askAt(query, page, abort.signal)).rows);
         }
       }
+      await this.#isFree();
       if (abort.signal.aborted) return;
       this.#look = null;
       this.#pages = pages;
@@ -133,7 +150,7 @@ export class Catalogue {
       this.#tell({ ...wholeOf(first), busy: false, trouble: null, generation: this.#known.generation + 1, moved });
       this.#fetchWanted();
     } catch (error) {
-      this.#failed(error, abort);
+      await this.#failed(error, abort);
     }
   }
 
@@ -197,8 +214,8 @@ export class Catalogue {
       if (changed) this.news();
       else this.#fetchWanted();
     } catch (error) {
-      this.#flight = abort.signal.aborted ? this.#flight : null;
-      this.#failed(error, abort);
+      if (!abort.signal.aborted) this.#flight = null;
+      await this.#failed(error, abort);
     }
   }
 
@@ -213,13 +230,18 @@ export class Catalogue {
     return answer;
   }
 
-  #failed(error: unknown, abort: AbortController): void {
+  async #failed(error: unknown, abort: AbortController): Promise<void> {
+    await this.#isFree(); // What is wrong is said above the rows.
     if (abort.signal.aborted) return;
     if (this.#look === abort) this.#look = null;
     const refused = error instanceof Refusal;
     const trouble = refused ? error.trouble : { status: 0, title: "The list did not arrive", text: String(error) };
     this.#tell({ busy: false, trouble });
     if (refused && error.retryAfterS) this.#later("retry", error.retryAfterS * 1000, () => this.retry());
+  }
+
+  async #isFree(): Promise<void> {
+    while (this.#hands.size) await new Promise<void>((go) => this.#free.push(go));
   }
 
   #stopAll(): void {

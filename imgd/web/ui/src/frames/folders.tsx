@@ -54,7 +54,7 @@ export function Folders({ dir }: { dir: string }) {
 function FollowButton({ dir }: { dir: string }) {
   const followed = useStore((state) => state.panes.find(({ id }) => id === state.active)?.following?.dir === dir);
   return (
-    <button type="button" className="plain follow" aria-pressed={followed} disabled={followed} onClick={() => (follow(dir), chosen())}>
+    <button type="button" className="plain follow-here" aria-pressed={followed} disabled={followed} onClick={() => (follow(dir), chosen())}>
       {followed ? "This folder is followed" : "Follow this folder"}
     </button>
   );

@@ -11,6 +11,7 @@ import type { Known } from "./known";
 /** Boxes of more than about 16 million pixels are cut off by browsers. */
 const LENGTH_MAX = 16_000_000;
 const AHEAD = 20; // Rows fetched beyond those that are seen.
+const CLICK_MS = 300; // A click follows the finger's leaving by so much, at most.
 
 export interface Rows {
   known: Known;
@@ -47,6 +48,7 @@ export function useRows({ who, box, size, horizontal }: Wish): Rows {
   });
   useWanted(who, virtualizer, size, known);
   useSteadyRows(virtualizer, size, known, setCursor);
+  useHeldRows(box);
   const moveTo = useFocus(box, (index) => {
     setCursor(index);
     virtualizer.scrollToIndex(index, { align: "auto" });
@@ -103,6 +105,26 @@ function useSteadyRows(virtualizer: Rows["virtualizer"], size: number, known: Kn
     const seen = virtualizer.range?.startIndex ?? 0;
     before.current = { generation: known.generation, index: seen, ref: frames.row(seen)?.ref ?? "" };
   });
+}
+
+/** Rows do not move under a hand that presses one: it would open another one, or none. */
+function useHeldRows(box: RefObject<HTMLDivElement | null>): void {
+  useEffect(() => {
+    const element = box.current;
+    let letGo = (): void => undefined;
+    const press = (): void => {
+      letGo();
+      letGo = frames.hold();
+    };
+    const release = (): void => void setTimeout(letGo, CLICK_MS);
+    const stop = new AbortController();
+    element?.addEventListener("pointerdown", press, { signal: stop.signal });
+    for (const type of ["pointerup", "pointercancel"]) window.addEventListener(type, release, { signal: stop.signal });
+    return () => {
+      stop.abort();
+      letGo();
+    };
+  }, [box]);
 }
 
 /** Show the current frame's row when the frame was chosen elsewhere. */

@@ -33,7 +33,7 @@ export function Busy({ id }: { id: number }) {
   const coarse = usePane(id, (pane) => pane.coarse) ?? false;
   const lasting = useLasting(busy);
   return (
-    <div className="busy" role="status">
+    <div className="pane-busy" role="status">
       {(lasting || coarse) && (
         <>
           <div className="bar" />

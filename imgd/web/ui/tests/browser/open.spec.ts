@@ -143,6 +143,39 @@ describe.each(SIZES)("$name", (size) => {
     await closes(watched);
   });
 
+  test("a row that is pressed while the list becomes another one is the one that opens", async () => {
+    const watched = await opens(service, "#frame=known/ramp.fits", size);
+    const { page } = watched;
+    await watched.shows("known/ramp.fits");
+    await opensList(watched);
+    await page.getByRole("combobox", { name: "Order" }).selectOption("name");
+    await until(async () => (await rows(watched).first().innerText()).includes("demo"), "in order");
+    let answers = (): void => undefined;
+    const pressed = new Promise<void>((done) => (answers = done));
+    await page.route("**/catalogue?*search=known*", async (route) => {
+      await pressed;
+      await route.continue();
+    });
+    const asked = page.waitForRequest((request) => request.url().includes("search=known"));
+    await page.getByRole("searchbox", { name: "Search frames" }).fill("known");
+    await asked; // No other answer is awaited any more.
+    const row = rows(watched).filter({ hasText: "blocks.fits" });
+    await row.scrollIntoViewIfNeeded();
+    const place = (await row.boundingBox())!;
+    await page.mouse.move(place.x + place.width / 2, place.y + place.height / 2);
+    await page.mouse.down();
+    const answered = page.waitForResponse((answer) => answer.url().includes("search=known"));
+    answers();
+    await (await answered).finished();
+    await page.evaluate(() => new Promise((done) => setTimeout(done, 200)));
+    expect(await row.boundingBox(), "where the row is while it is pressed").toEqual(place);
+    await page.mouse.up();
+    await watched.shows("known/blocks.fits");
+    await opensList(watched);
+    await until(async () => (await rows(watched).first().innerText()).includes("bayer"), "the other list is there");
+    await closes(watched);
+  });
+
   test("search by what the header says", async () => {
     const watched = await opens(service, "#frame=known/ramp.fits", size);
     const { page } = watched;

@@ -72,6 +72,40 @@ describe("catalogue", () => {
     expect(urls).toHaveLength(2);
   });
 
+  it("leaves the rows where they are while a hand is on them", async () => {
+    const catalogue = await made();
+    catalogue.want("list", { first: 0, last: 10, anchor: 0, pinned: true });
+    const [one, other] = [catalogue.hold(), catalogue.hold()];
+    names.unshift(5001);
+    catalogue.news();
+    await vi.advanceTimersByTimeAsync(2000);
+    one();
+    one(); // Twice, by who lost count: the other hand is there still.
+    await vi.advanceTimersByTimeAsync(100);
+    expect([catalogue.row(0)?.ref, catalogue.known().total]).toEqual(["a/5000", 5000]);
+    other();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([catalogue.row(0)?.ref, catalogue.known().total]).toEqual(["a/5001", 5001]);
+    catalogue.hold();
+    catalogue.choose({ search: "x" });
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(catalogue.known()).toMatchObject({ busy: true, shown: { search: "" } });
+    await vi.advanceTimersByTimeAsync(2000); // A hand that nobody saw leaving does not keep them for ever.
+    expect(catalogue.known()).toMatchObject({ busy: false, shown: { search: "x" } });
+  });
+
+  it("says what is wrong when no hand is on the rows", async () => {
+    const catalogue = await made();
+    const letGo = catalogue.hold();
+    refuse = () => new Refusal({ status: 503, title: "down", text: "" }, 0);
+    catalogue.retry();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(catalogue.known().trouble).toBeNull();
+    letGo();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(catalogue.known().trouble).toMatchObject({ status: 503 });
+  });
+
   it("gives up what was scrolled past: the last one wins", async () => {
     const catalogue = await made();
     for (let first = 1000; first <= 4000; first += 500) {
