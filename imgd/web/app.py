@@ -34,7 +34,6 @@ from imgd.web.tiles import Tiles, TileServer
 class _Parts:
     """Who answers what."""
 
-    answers: Answers
     sessions: Uids
     iiif: Iiif
     images: Images
@@ -54,7 +53,6 @@ class WebApp:
 
     def __init__(self, parts: "_Parts", body_max: int, head_max: int) -> None:
         self._head_max = head_max
-        self._answers = parts.answers
         self._sessions = parts.sessions
         self._iiif = parts.iiif
         self.runs = parts.runs
@@ -90,7 +88,6 @@ class WebApp:
 
     def take(self, settings: Settings) -> None:
         """Take up other settings, for what begins from now on; all sessions stay."""
-        self._answers.send_limit_s = settings.send_limit_s
         self._iiif.budget_bytes = settings.budget_bytes
         self._tile_server.addresses.resize(settings.tile_cache_bytes)
         self._answer_until_gone.body_max = settings.message_bytes
@@ -151,7 +148,7 @@ def make_app(  # noqa: PLR0913  # One for each part.
 
     owners  further `statistics()` for /metrics, by the name they get there.
     """
-    answers = Answers(engine, settings.send_limit_s)
+    answers = Answers(engine)
     images = Images(answers, sessions)
     tiles_bytes = settings.tile_cache_bytes
     addresses = Addresses(engine.kept_tile, lambda frame, _: roots.serves(frame), tiles_bytes=tiles_bytes)
@@ -187,7 +184,7 @@ def make_app(  # noqa: PLR0913  # One for each part.
     api = make_api(engine, roots, figures, catalogue=catalogue)
     admin = Admin(runs, engine, figures) if settings.admin == "on" else None
     parts = _Parts(
-        answers, sessions, iiif, images, tile_server, tiles, live, feeds, runs, RunAnswers(engine, settings), admin,
+        sessions, iiif, images, tile_server, tiles, live, feeds, runs, RunAnswers(engine, settings), admin,
         api, requests,
     )  # fmt: skip
     return WebApp(parts, settings.message_bytes, settings.request_head_bytes)

@@ -23,8 +23,8 @@ from imgd.web.http2 import Http2
 from imgd.web.idle import IdleTimer
 from imgd.web.tls import HTTP1, HTTP2, SecureStream
 from imgd.web.together import Together, TogetherTasks
+from imgd.web.websockets import PROGRESS_BYTES
 
-PIECE_BYTES: Final = 65_536
 REFUSED_LEAVES_S: Final = 5.0
 _FAREWELL_S: Final = 0.1  # For TLS' own end (close_notify), which is only of use to who still reads.
 _LINGER_S: Final = 2.0
@@ -138,6 +138,7 @@ class Connection(TCPServer):
         """Cancel all that was asked for: nothing can be answered any more, nor what still waits to be read."""
         await self.protocol.handle(Closed())
         self._life.cancel()
+        await trio.lowlevel.checkpoint()  # Ends here: nobody takes for sent what was to be written.
 
     async def _send(self, data: bytes) -> None:
         """Send all of it, whatever is cancelled meanwhile: half a frame written would garble all that follows.
@@ -151,9 +152,9 @@ class Connection(TCPServer):
                 view = view[self._send_at_once(view) :]
             finally:
                 await trio.lowlevel.cancel_shielded_checkpoint()
-        for start in range(0, len(view), PIECE_BYTES):
+        for start in range(0, len(view), PROGRESS_BYTES):
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self.send_limit_s) as limit:
-                await self.stream.send_all(view[start : start + PIECE_BYTES])
+                await self.stream.send_all(view[start : start + PROGRESS_BYTES])
             if limit.cancelled_caught:
                 raise trio.TooSlowError
 

@@ -20,6 +20,8 @@ SECURITY_HEADERS: Final[Headers] = [
 ]
 
 
+CUT_OFF: Final = {"type": "http.disconnect", "imgd.cut_off": True}
+"""What the server says where an answer ends before all of it was taken, whoever ended it."""
 RETRY_AFTER_S: Final = 2.0  # By then another daemon has the place of the one that is ending, or a front knows better.
 
 
@@ -60,7 +62,8 @@ class _Answering:
     """One request being answered, until its last byte is handed over.
 
     The server says `http.disconnect` at the end of a whole answer too, while it is still tidying up inside of `send`:
-    cancelling it there would leave the connection neither closed nor ready for the next request.
+    cancelling it there would leave the connection neither closed nor ready for the next request. What says `CUT_OFF`
+    is not tidying up.
     """
 
     def __init__(self, receive: Receive, send: Send, body_max: int) -> None:
@@ -92,7 +95,7 @@ class _Answering:
                 self._body = (self._body + message["body"])[: self._body_max + 1]
             if not message.get("more_body", False):
                 self._asked.set()
-        if not self._whole:
+        if not self._whole or message == CUT_OFF:
             answering.cancel()
 
 

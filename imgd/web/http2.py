@@ -1,7 +1,7 @@
 """HTTP/2 by hypercorn and h2, and what they leave open: stalled streams, floods of frames, answers that break off."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import h2.errors
 import h2.events
@@ -11,12 +11,14 @@ from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BufferCompleteError, H2Protocol, StreamBuffer
+from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.worker_context import EventWrapper
 from hypercorn.typing import Event as IOEvent
 
 from imgd.web.calm import Calm
-from imgd.web.websockets import DEFLATE, Client, guard
+from imgd.web.gone import CUT_OFF
+from imgd.web.websockets import DEFLATE, PROGRESS_BYTES, Client, guard
 
 _COSTS: Final[dict[type[h2.events.Event], float]] = {
     h2.events.StreamReset: 2.0,
@@ -40,6 +42,7 @@ class Http2(H2Protocol):
         self._peer = client
         self._calm = Calm()
         self._websockets: set[int] = set()
+        self._answered: set[int] = set()  # Streams that are ended by who answers, not by the client or by us.
         self.stream_buffers: _Buffers = _Buffers(client.send_limit_s, self._stalled)
 
     async def handle(self, event: Event) -> None:
@@ -80,7 +83,22 @@ class Http2(H2Protocol):
             buffer = self.stream_buffers.get(event.stream_id)
             if event.stream_id in self.streams and buffer is not None and not buffer.complete:
                 await self._reset(event.stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
-        await super().stream_send(event)
+            self._answered.add(event.stream_id)
+        try:
+            await super().stream_send(event)
+        finally:
+            if isinstance(event, StreamClosed):
+                self._answered.discard(event.stream_id)
+
+    async def _send_data(self, stream_id: int) -> None:
+        """Send on for a stream, or drop what is left of one that has ended: hypercorn finds its end when it may send,
+        which for a stream that stood still is never."""
+        if stream_id in self.streams:
+            await super()._send_data(stream_id)
+            return
+        await self.stream_buffers[stream_id].close()
+        del self.stream_buffers[stream_id]
+        self.priority.remove_stream(stream_id)
 
     async def _reset(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
         try:
@@ -88,7 +106,6 @@ class Http2(H2Protocol):
         except h2.exceptions.ProtocolError:
             return  # The client was first.
         await self._flush()
-        await self._window_updated(stream_id)  # Wakes the sending task, which then drops the stream's buffer.
 
     async def _close_stream(self, stream_id: int) -> None:
         """End a stream, whoever wants it; with the last of them the connection is idle.
@@ -96,12 +113,17 @@ class Http2(H2Protocol):
         Hypercorn says so at the end of a whole answer only: after any other end the connection could stay for ever.
         """
         if stream_id in self.streams:
+            stream = self.streams[stream_id]
+            is_cut_off = stream_id not in self._answered  # Hypercorn tells it in the words of a whole answer's end.
+            if is_cut_off and isinstance(stream, HTTPStream) and stream.app_put is not None:
+                await stream.app_put(cast(Any, CUT_OFF))
             await super()._close_stream(stream_id)
+            await self._window_updated(stream_id)  # Wakes the sending task, which drops what is left of it.
             if self.idle and not self.closed:
                 await self.send(Updated(idle=True))
 
     def _stalled(self, stream_id: int) -> None:
-        """End a stream whose client has taken nothing for too long."""
+        """End a stream whose client has taken too little for too long."""
         self._peer.streams_stalled += 1
         self.task_group.spawn(self._end_stalled, stream_id)
 
@@ -175,22 +197,33 @@ class _BoundedBuffer(StreamBuffer):
         self._stalled = stalled
         self.ended = trio.Event()
         self._taken_bytes = 0
-        self._is_broken = False
+        self.is_cut_off = False
 
     @property
     def complete(self) -> bool:
-        """Tell whether all has been sent; what was given up never is, or its end would make it look whole."""
-        return super().complete and not self._is_broken
+        """Tell whether all has been sent; what was cut off never is, or its end would make it look whole."""
+        return super().complete and not self.is_cut_off
+
+    async def close(self) -> None:
+        """Cut it off: throw away what is left of it."""
+        self.is_cut_off = True
+        await super().close()
 
     async def push(self, data: bytes) -> None:
-        """Add to what is to be sent; wait while that is much."""
+        """Add to what is to be sent; wait while that is much.
+
+        Raises  BufferCompleteError after the end.
+        """
+        if not self._complete:
+            self.buffer.extend(data)
+            await self._is_empty.clear()
+            while len(self.buffer) >= BUFFER_HIGH_WATER and not self._complete:
+                await self._paused.clear()
+                await self._while_it_moves(self._paused)
+        if self.is_cut_off:
+            await self._let_go()
         if self._complete:
             raise BufferCompleteError()
-        self.buffer.extend(data)
-        await self._is_empty.clear()
-        while len(self.buffer) >= BUFFER_HIGH_WATER and not self._complete:
-            await self._paused.clear()
-            await self._while_it_moves(self._paused)
 
     async def drain(self) -> None:
         """Wait until all is sent, and its end said: an ending connection would otherwise say GOAWAY in between."""
@@ -198,22 +231,22 @@ class _BoundedBuffer(StreamBuffer):
             await self._while_it_moves(self._is_empty)
         if self._complete:
             await self.ended.wait()
+        if self.is_cut_off:
+            await self._let_go()
 
     async def _while_it_moves(self, event: IOEvent) -> None:
-        """Wait for the event, or for the limit if nothing is taken until then.
-
-        Raises  BufferCompleteError when the client takes nothing any more.
-        """
+        """Wait for the event; for the limit, and longer as long as enough is taken within each. Else cut it off."""
         before = self._taken_bytes
         with trio.move_on_after(self._limit_s):
             await event.wait()
             return
-        if self._taken_bytes == before:
-            self._is_broken = True
+        if self._taken_bytes - before < PROGRESS_BYTES:
             await self.close()
             self._stalled()
-            await self.ended.wait()  # Whoever answers is told of the end by then, and goes on with nothing more.
-            raise BufferCompleteError()
+
+    async def _let_go(self) -> None:
+        """Wait to be cancelled: whoever answers is told of the end about now, and must not take this for sent."""
+        await trio.sleep(self._limit_s)
 
     async def pop(self, max_length: int) -> bytes:
         """Take what may be sent now."""

@@ -30,7 +30,6 @@ from imgd.events.filters import read_filters
 from imgd.events.log import Log
 from imgd.events.store import StoreDown
 from imgd.origin import note_session
-from imgd.web.connection import PIECE_BYTES
 from imgd.web.gone import RETRY_AFTER_S
 from imgd.web.outbox import TEXT_BYTES_MAX, Item, Outbox
 from imgd.web.problems import body_of, headers_of, plain_text, problem_of
@@ -38,6 +37,7 @@ from imgd.web.runs import Runs
 from imgd.web.seam import Receive, Scope, Send
 from imgd.web.telling import told, told_head, told_progress
 from imgd.web.together import Together, together_of
+from imgd.web.websockets import PROGRESS_BYTES
 
 RUNNER_MAX: Final = 64
 ID_MAX: Final = 2**53 - 1  # What a browser's number holds exactly.
@@ -278,7 +278,7 @@ class Live:
         """Send messages; a client that takes nothing for too long is ended, and its session with it."""
         begun_s = trio.current_time()
         size_bytes = sum(len(item.data) for item in items)
-        session.life.deadline = begun_s + self._send_limit_s * (1 + size_bytes // PIECE_BYTES)
+        session.life.deadline = begun_s + self._send_limit_s * (1 + size_bytes // PROGRESS_BYTES)
         await session.together.send([item.data for item in items], send)
         session.life.deadline = math.inf
         session.quick = trio.current_time() - begun_s < AT_ONCE_S

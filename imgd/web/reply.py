@@ -1,12 +1,10 @@
-"""Replies: one answer on its way out, streamed as it is made, dropped when its client takes nothing."""
+"""Replies: one answer on its way out, streamed as it is made. Who takes none of it is ended by the connection."""
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
-
-import trio
 
 from cgi_worker.wire.facts import Source
 from cgi_worker.wire.told import levels_text
@@ -18,8 +16,6 @@ from imgd.web.addresses import client_of
 from imgd.web.problems import REASON, Headers, send_problem, send_status
 from imgd.web.seam import Engine, Scope, Send
 
-PIECE_BYTES: Final = 1 << 20  # Handed on at once: most pictures are. Each time takes a seventh of a millisecond.
-SLOWEST_BYTES: Final = 65_536  # What must get through within the limit; small enough for a slow telephone.
 ASKED_ABOUT: Final = b"private, no-cache"  # Kept, but asked about each time: a frame may be rewritten.
 IMMUTABLE: Final = b"public, max-age=31536000, immutable"  # The address names the version: it is always the same.
 
@@ -35,7 +31,6 @@ class Counts:
     kept_total: int = 0
     problems_total: int = 0
     broken_total: int = 0
-    dropped_total: int = 0
 
 
 class Reply:
@@ -46,7 +41,7 @@ class Reply:
     source        which identity of the frame it must be made from; None: whichever it has.
     """
 
-    def __init__(self, scope: Scope, send: Send, send_limit_s: float) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
         self.scope = scope
         self.method: str = scope["method"]
         self.send = send
@@ -54,7 +49,6 @@ class Reply:
         self.more_headers: Headers = []
         self.kept = ASKED_ABOUT
         self.source: Source | None = None
-        self._send_limit_s = send_limit_s
 
     def request_header(self, name: bytes) -> str:
         """Tell a header of the request, repetitions joined; "" if there is none."""
@@ -70,14 +64,14 @@ class Reply:
         headers = [(b"etag", etag.encode()), (b"cache-control", self.kept), (b"content-type", media_type.encode())]
         await send_body_less(self.send, 200, [*headers, (b"accept-ranges", b"none"), *self.more_headers])
 
-    async def whole(self, headers: Headers, body: bytes) -> bool:
-        """Send an answer that is there already, its head as given; False as `stream`."""
+    async def whole(self, headers: Headers, body: bytes) -> None:
+        """Send an answer that is there already, its head as given."""
         self.begun = True
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
-        return await self._push(b"" if self.method == "HEAD" else body, more=False)
+        await self._push(b"" if self.method == "HEAD" else body, more=False)
 
-    async def stream(self, answer: Answer) -> bool:
-        """Send an answer as it is made; False if the client took nothing for too long, and it was dropped.
+    async def stream(self, answer: Answer) -> None:
+        """Send an answer as it is made.
 
         Raises  ImgdError when the making fails; before the first byte the head is not sent yet.
         """
@@ -93,19 +87,20 @@ class Reply:
             await self.send({"type": "http.response.start", "status": 200, "headers": headers})
             if self.method == "HEAD":
                 await self._push(b"", more=False)
-                return True
+                return
             left = size_bytes
             chunk = first
             while True:
                 left = None if left is None else left - len(chunk)
-                if not await self._push(chunk, more=left != 0):
-                    return False
+                await self._push(chunk, more=left != 0)
                 if left == 0:
-                    return True  # One message less than a separate end: it is a fifth of a small answer's cost.
+                    return  # One message less than a separate end: it is a fifth of a small answer's cost.
                 try:
                     chunk = await anext(chunks)
                 except StopAsyncIteration:
-                    return left is None and await self._push(b"", more=False)
+                    if left is None:
+                        await self._push(b"", more=False)
+                    return  # Shorter than was said: leaving without the end breaks the connection.
 
     def _head(self, answer: Answer, size_bytes: int | None) -> Headers:
         headers: Headers = [
@@ -121,16 +116,8 @@ class Reply:
             headers.append((b"content-length", str(size_bytes).encode()))
         return headers + self.more_headers
 
-    async def _push(self, chunk: bytes, *, more: bool) -> bool:
-        for start in range(0, max(len(chunk), 1), PIECE_BYTES):
-            end = start + PIECE_BYTES
-            piece = chunk[start:end]
-            with trio.move_on_after(self._send_limit_s * (1 + len(piece) // SLOWEST_BYTES)) as limit:
-                more_body = more or end < len(chunk)
-                await self.send({"type": "http.response.body", "body": piece, "more_body": more_body})
-            if limit.cancelled_caught:
-                return False
-        return True
+    async def _push(self, chunk: bytes, *, more: bool) -> None:
+        await self.send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
 Work = Callable[[Reply], Awaitable[None]]
@@ -139,14 +126,13 @@ Work = Callable[[Reply], Awaitable[None]]
 class Answers:
     """Answer requests with what the engine makes; `counts` is for metrics."""
 
-    def __init__(self, engine: Engine, send_limit_s: float) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.send_limit_s = send_limit_s
         self.counts = Counts()
 
     async def answer(self, scope: Scope, send: Send, work: Work) -> None:
         """Do what it takes to answer GET or HEAD; what fails before the first byte is answered by a problem."""
-        reply = Reply(scope, send, self.send_limit_s)
+        reply = Reply(scope, send)
         if reply.method not in ("GET", "HEAD"):
             await send_status(send, 405, "only GET and HEAD", [(b"allow", b"GET, HEAD")])
             return
@@ -189,10 +175,9 @@ class Answers:
                 raise OtherVersion("the frame has been rewritten")
             if matches(reply.request_header(b"if-none-match"), answer.etag):
                 await self.not_modified(reply, answer.etag)
-            elif await reply.stream(answer):
-                self.counts.answers_total += 1
             else:
-                self.counts.dropped_total += 1
+                await reply.stream(answer)
+                self.counts.answers_total += 1
 
     async def not_modified(self, reply: Reply, etag: str) -> None:
         """Answer that what the client has is still right."""

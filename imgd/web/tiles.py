@@ -65,16 +65,15 @@ class TileServer:
     async def send_hit(self, hit: Hit, scope: Scope, send: Send) -> None:
         """Answer with it."""
         counts = self.answers.counts
-        reply = Reply(scope, send, self.answers.send_limit_s)
+        reply = Reply(scope, send)
         asked_etags = reply.request_header(b"if-none-match")
         if asked_etags and matches(asked_etags, hit.etag):
             counts.not_modified_total += 1
             await send_body_less(send, 304, [header for header in hit.headers if header[0] not in OF_BODIES])
-        elif await reply.whole(hit.headers, hit.body):
+        else:
+            await reply.whole(hit.headers, hit.body)
             counts.answers_total += 1
             counts.kept_total += 1
-        else:
-            counts.dropped_total += 1
 
     async def settled(self, reply: Reply, named: Named, etag_tail: str) -> bool:
         """Answer by the address alone, if it names a version and its asker has just that; else False.
@@ -144,10 +143,8 @@ class TileServer:
         if pyramid.named.version:
             hit = Hit(etag, merged(headers, SECURITY_HEADERS), body)
             self.addresses.remember(address_of(reply.scope), view.frame, tile, hit)
-        if await reply.whole(headers, body):
-            self.answers.counts.answers_total += 1
-        else:
-            self.answers.counts.dropped_total += 1
+        await reply.whole(headers, body)
+        self.answers.counts.answers_total += 1
 
 
 class Tiles:
@@ -219,10 +216,8 @@ async def give_document(answers: Answers, reply: Reply, document: tuple[bytes, b
         (b"content-length", str(len(body)).encode()),
         *reply.more_headers,
     ]
-    if await reply.whole(headers, body):
-        answers.counts.answers_total += 1
-    else:
-        answers.counts.dropped_total += 1
+    await reply.whole(headers, body)
+    answers.counts.answers_total += 1
 
 
 def etag_of(stem: str, tail: str) -> str:

@@ -12,6 +12,7 @@ from wsproto.frame_protocol import CloseReason
 from imgd.web.calm import Calm
 
 REFUSED_BYTES: Final = 1 << 20  # What is still taken of a message that was refused.
+PROGRESS_BYTES: Final = 65_536  # What a client must take within `send_limit_s`; small enough for a slow telephone.
 DEFLATE: Final = b"sec-websocket-extensions"  # Not passed on: its tables would take 300 kB for each idle websocket.
 
 

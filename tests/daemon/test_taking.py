@@ -128,7 +128,7 @@ async def test_every_setting_that_is_marked_is_taken_up(tmp_path: Path) -> None:
             await until(partial(has, built, new))
             wrong = {name: seen(built) for name, seen in SEEN.items() if seen(built) != getattr(new, name)}
             assert wrong == {}
-            assert built.app._answers.send_limit_s == built.app._feeds._send_limit_s == new.send_limit_s
+            assert built.server._settings.send_limit_s == built.app._feeds._send_limit_s == new.send_limit_s
             assert built.app._iiif.budget_bytes == built.engine._limits.budget_bytes == new.budget_bytes
 
 

@@ -49,7 +49,7 @@ async def template_of(fronted: Fronted, frame: str, look: str = "") -> str:
 async def asked(fronted: Fronted) -> float:
     """Count what the daemon was asked for, of pictures and tiles."""
     figures = await metrics(fronted.daemon)
-    names = ("answers", "not_modified", "problems", "dropped", "broken")
+    names = ("answers", "not_modified", "problems", "broken")
     return sum(figures[f"imgd_web_{name}_total"] for name in names)
 
 

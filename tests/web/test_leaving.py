@@ -1,11 +1,13 @@
 """The client leaves: whatever was being done for it is cancelled at once, however it went."""
 
+import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import h2.events
 import pytest
 import trio
+from hypercorn.protocol.h2 import StreamBuffer
 
 from imgd.web import http1
 from tests.web import peer
@@ -16,6 +18,7 @@ STAGES = {
     "before the answer": Script(wait_before=True),
     "in the middle of the body": Script(chunks=(b"a" * 1000, b"b"), wait_at=1, size_known=False),
     "while it takes nothing": Script(chunks=(BIG, BIG, BIG)),
+    "while it takes nothing, and all is said": Script(chunks=(BIG,)),
 }
 
 
@@ -35,6 +38,13 @@ async def _both_ends_free(served: Served) -> None:
     await served.engine.until(0)
     with trio.fail_after(5):
         while served.server.statistics().connections:
+            await trio.sleep(0.01)
+
+
+async def _nothing_is_kept() -> None:
+    """Wait until nothing is there any more of what streams of HTTP/2 have to send."""
+    with trio.fail_after(5):
+        while gc.collect() >= 0 and any(isinstance(each, StreamBuffer) for each in gc.get_objects()):
             await trio.sleep(0.01)
 
 
@@ -66,6 +76,7 @@ async def test_http2_stream_reset(tmp_path: Path, script: Script) -> None:
         await client.flush()
         await engine.until(0)
         assert engine.cancelled == 1
+        await _nothing_is_kept()
         engine.script = Script()
         await client.get("/img?frame=night/b")  # The connection itself lives on.
         await client.until(h2.events.StreamEnded)
@@ -154,6 +165,7 @@ async def test_a_stream_of_http2_that_takes_nothing_is_dropped_alone(tmp_path: P
                     break
         await engine.until(0)
         assert engine.cancelled == 1, "it was not taken for one that was sent"
+        await _nothing_is_kept()
         figures = served.server.statistics()
         assert (figures.connections, figures.streams_stalled_total) == (1, 1)
         await client.stream.aclose()
@@ -174,6 +186,31 @@ async def test_a_connection_of_http2_is_idle_however_its_last_stream_ended(tmp_p
             while await client.stream.receive_some(65_536):  # Its end comes by itself.
                 pass
         await _both_ends_free(served)
+        await client.stream.aclose()
+
+
+@pytest.mark.parametrize(("step_bytes", "is_served"), [(100, False), (20_000, True)], ids=["a trickle", "slowly"])
+async def test_a_stream_of_http2_has_to_make_progress(tmp_path: Path, step_bytes: int, is_served: bool) -> None:
+    """A little now and then would hold memory for ever; 64 KiB within the limit are enough."""
+    engine = MemoryEngine(Script(chunks=(bytes(600_000),)))
+    async with serving(tmp_path, engine, send_limit_s=0.6) as served:
+        client = peer.Http2(await peer.connect(served.port))
+        await client.start()
+        number = await client.get("/img?frame=night/a")
+        ends: list[type] = []
+        with trio.fail_after(5):
+            while not ends:
+                with trio.move_on_after(0.03):
+                    for each in client.h2.receive_data(await client.stream.receive_some(65_536)):
+                        if isinstance(each, h2.events.StreamReset | h2.events.StreamEnded):
+                            ends.append(type(each))
+                if not ends:
+                    client.h2.increment_flow_control_window(step_bytes)
+                    client.h2.increment_flow_control_window(step_bytes, number)
+                    await client.flush()
+                    await trio.sleep(0.03)
+        assert ends == [h2.events.StreamEnded if is_served else h2.events.StreamReset]
+        assert served.server.statistics().streams_stalled_total == (not is_served)
         await client.stream.aclose()
 
 
