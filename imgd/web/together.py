@@ -50,13 +50,20 @@ class Together:
         Not while an earlier answer is still being written: whoever takes none would have all its requests begun.
         """
 
+        is_length_told = False
+
         async def sending(message: MutableMapping[str, Any] | None) -> None:
-            self.is_holding = True
+            nonlocal is_length_told
+            kind = "" if message is None else message["type"]  # None: hypercorn says so at the end.
+            if message is not None and kind == "http.response.start":
+                is_length_told = any(name == b"content-length" for name, _ in message.get("headers", ()))
+            # A body whose length was told has no end to be written with it: it is not kept back by the tidying up.
+            self.is_holding = not (is_length_told and kind == "http.response.body")
             try:
                 await send(cast(Any, message))
             finally:
                 self.is_holding = False
-                if self._is_writing() or not _is_body_near(message):
+                if self._is_writing() or not (is_length_told and kind == "http.response.start"):
                     await self.flush()
 
         return sending
@@ -79,12 +86,6 @@ class OneByOne(Together):
 
 async def _written_already(data: bytes) -> None:
     assert not data
-
-
-def _is_body_near(message: MutableMapping[str, Any] | None) -> bool:
-    if message is None or message["type"] != "http.response.start":
-        return False  # None: hypercorn says so at the end.
-    return any(name == b"content-length" for name, _ in message.get("headers", ()))
 
 
 def _frame_head(code: int, size_bytes: int) -> bytes:
