@@ -18,6 +18,7 @@ FORK_LIMIT_S: Final = 10.0  # A template that does not answer for so long is stu
 BACKOFF_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0, 15.0, 30.0)  # Before each new start in a row; the last one repeats.
 WAITED_MAX_S: Final = 1.0  # Nobody is kept waiting through a longer pause, nor for what comes of it.
 NOTICE_LIMIT_S: Final = 0.1  # A worker's end may be seen so much before its template's.
+RENEWED_LIMIT_S: Final = 5.0  # One that was killed is gone by then.
 LINGER_S: Final = 0.5  # Workers may be seen to die so long after their template.
 TEMPLATE_RETRY_S: Final = 5.0  # For a template that starts.
 STEADY_S: Final = 10.0  # A template that was ready for so long ends the row.
@@ -65,9 +66,9 @@ class Forge:
     async def lost_since(self, at_s: float) -> bool:
         """Tell whether a template was lost after this moment, or so shortly before that its workers still seemed alive.
 
-        Blocks  at most NOTICE_LIMIT_S.
+        Blocks  at most NOTICE_LIMIT_S; RENEWED_LIMIT_S if one is on its way out.
         """
-        with trio.move_on_after(NOTICE_LIMIT_S):
+        with trio.move_on_after(RENEWED_LIMIT_S if self._renewed else NOTICE_LIMIT_S):
             while self._lost_at_s < at_s - LINGER_S:
                 await self._lost.wait()
         return self._lost_at_s >= at_s - LINGER_S
@@ -104,11 +105,13 @@ class Forge:
     def renew(self) -> None:
         """Have workers of a new template from now on: what may be read is looked up when a template starts.
 
-        Those of the present one end; what they were doing is done again.
+        Those of the present one end; what they were doing is done again. One that is starting looks it up afterwards.
         """
         if self._template is not None:
+            template, self._template = self._template, None  # It takes a moment to die, and gives nobody a worker then.
             self._renewed = True
-            self._template.kill()
+            self._state = self._trouble = "the worker template is being renewed"
+            template.kill()
 
     async def run(self) -> None:
         """Start the template, and start it again when it is lost, until cancelled; the pauses grow."""

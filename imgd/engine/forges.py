@@ -35,7 +35,7 @@ class Forges:
     """Has the face of a forge. Made once; `run` is its one task.
 
     on_replaced  is called when workers come from another template than before: those of the former one are to go when
-                 they have done what they are at.
+                 they have done what they are at, if they live so long.
     """
 
     def __init__(self, settings: TemplateSettings, on_replaced: Callable[[], None]) -> None:
@@ -86,6 +86,7 @@ class Forges:
     def renew(self) -> None:
         """Have workers of a new template from now on; what those of the present one do is done again."""
         self._current.forge.renew()
+        self._on_replaced()  # Before they are seen to die: none of them is given anything further.
 
     async def replace(self, settings: TemplateSettings) -> None:
         """Have workers by other settings from now on, without a gap: those that are at work finish what they do.

@@ -227,6 +227,35 @@ async def test_a_lost_template_is_replaced_and_what_was_under_way_is_done_again(
         await rig.quiet()
 
 
+async def test_a_worker_that_was_there_before_is_given_nothing_however_slowly_it_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A root that has come is out of its reach: what it would be given would be refused."""
+    async with running(tmp_path) as rig:
+        octets = rig.put("a")
+        await rig.engine.qualify(view("a"), ASKER)
+        before, template = rig.workers(), rig.engine.statistics().template_pid
+        assert len(before) == 1
+        monkeypatch.setattr(workers.Template, "kill", lambda _: None)
+        rig.engine.renew_workers()
+        words = rig.engine.ready()
+        monkeypatch.undo()
+        got: list[Picture] = []
+
+        async def ask() -> None:
+            got.append(await rig.picture(view("a")))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await trio.sleep(0.5)
+            assert not got, "it waits for a worker of the next template"
+            kill(template)
+        assert "renewed" in words and got[0].body == picture_of(octets, view("a"))
+        assert not set(before) & set(rig.workers())
+        assert rig.engine.statistics().template_losses_total == 0
+        await rig.quiet()
+
+
 async def test_a_template_lost_at_any_moment_costs_nobody_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
