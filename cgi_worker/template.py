@@ -10,7 +10,6 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,11 +40,10 @@ _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 class Template:
     """The warmed process. It does no work and reads no frame; it outlives any of its workers."""
 
-    def __init__(self, link: Link, serve: Serve, find_limits: Callable[[], confine.Limits]) -> None:
-        """`find_limits` is called before the first worker: what may be read is looked up as late as can be."""
+    def __init__(self, link: Link, serve: Serve, limits: confine.Limits) -> None:
         self._link = link
         self._serve = serve
-        self._limits = cache(find_limits)
+        self._limits = limits
         self._workers: dict[int, tuple[int, int]] = {}  # pidfd -> (worker, pid)
         self._poll = select.poll()
         self._poll.register(link.fileno(), select.POLLIN)
@@ -73,7 +71,6 @@ class Template:
 
     def _fork(self, order: Fork, end: int, errors: int) -> None:
         template = os.getpid()
-        self._limits()
         try:
             pid = os.fork()
         except OSError as error:
@@ -107,10 +104,9 @@ class Template:
                 os.close(pidfd)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            limits = self._limits()
-            confine.become(order.identity, limits)
-            if limits.ruleset_fd >= 0:
-                os.close(limits.ruleset_fd)
+            confine.become(order.identity, self._limits)
+            if self._limits.ruleset_fd >= 0:
+                os.close(self._limits.ruleset_fd)
             confine.die_with_parent(template)  # After become: a change of identity would undo it.
             self._serve(end)
             code = 0
@@ -149,7 +145,9 @@ def main(given: Sequence[str] | None = None) -> None:
             serve: Serve = load(arguments.serve)
             _settle()
             link.send(Warmed())
-            Template(link, serve, partial(_find_limits, arguments)).run()
+            ruleset_fd = confine.make_ruleset(readable_by_workers(arguments.readable))
+            limits = confine.Limits(arguments.memory_bytes, ruleset_fd)
+            Template(link, serve, limits).run()
         except (BrokenPipeError, ConnectionResetError):
             return  # The daemon is gone, and with it the reason to be.
 
@@ -166,11 +164,6 @@ def readable_by_workers(given: Sequence[str]) -> tuple[str, ...]:
         return ()
     home = str(Path(__file__).parents[1] / "cgi_worker")
     return tuple(dict.fromkeys((*given, home, sys.prefix, sys.base_prefix, *_SYSTEM_LIBRARIES)))
-
-
-def _find_limits(arguments: argparse.Namespace) -> confine.Limits:
-    ruleset_fd = confine.make_ruleset(readable_by_workers(arguments.readable))
-    return confine.Limits(arguments.memory_bytes, ruleset_fd)
 
 
 def _settle() -> None:

@@ -45,6 +45,7 @@ class Forge:
         self._row = 0  # Templates lost one after the other.
         self._ready_s = math.inf
         self._renewed = False
+        self._has_news = False  # Since the present template was started.
         self._state = "the worker template is starting"
         self._trouble = ""  # Why it had to be started again, until workers can be forked.
         self._lost_at_s = -math.inf
@@ -105,8 +106,10 @@ class Forge:
     def renew(self) -> None:
         """Have workers of a new template from now on: what may be read is looked up when a template starts.
 
-        Those of the present one end; what they were doing is done again. One that is starting looks it up afterwards.
+        Those of the present one end; what they were doing is done again. One that is starting may have looked already:
+        it is renewed as soon as it is there.
         """
+        self._has_news = True
         if self._template is not None:
             template, self._template = self._template, None  # It takes a moment to die, and gives nobody a worker then.
             self._renewed = True
@@ -140,12 +143,16 @@ class Forge:
 
     async def _live(self) -> str:
         """Have a template until it is lost; tell how it ended."""
+        self._has_news = False
         async with open_template(self._settings, self._hear_warming) as template:
             self._template = template
             self._state = self._trouble = ""
             self._ready_s = trio.current_time()
-            log.info("workers can be forked")
-            self._tell_news()
+            if self._has_news:
+                self.renew()
+            else:
+                log.info("workers can be forked")
+                self._tell_news()
             try:
                 await template.wait_lost()
             finally:

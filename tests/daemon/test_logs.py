@@ -16,6 +16,7 @@ from imgd import logs
 from imgd.log_sinks import JournalSink, Line, StderrSink, SyslogSink, as_json, as_text, line_of
 from imgd.logs import LINES_MAX, LineQueue
 from imgd.origin import Origin
+from tests.daemon.figures import until_free
 from tests.daemon.rig import running_daemon
 from tests.daemon.test_faults import catch_worker
 from tests.daemon.test_sessions import seated
@@ -238,6 +239,7 @@ async def test_lines_carry_ids_and_no_secrets(tmp_path: Path) -> None:
             runner = await sitter.open("frame=f/cut.fits&quality=44")
             await sitter.run(runner)
             run = next(told["run"] for told in sitter.told if told.get("run"))
+        await until_free(daemon)  # The worker that is caught is at no one else's frame.
 
         async with trio.open_nursery() as nursery:
 

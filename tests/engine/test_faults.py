@@ -256,6 +256,20 @@ async def test_a_worker_that_was_there_before_is_given_nothing_however_slowly_it
         await rig.quiet()
 
 
+async def test_a_template_that_is_being_started_is_renewed_when_it_is_there(tmp_path: Path) -> None:
+    """It may have looked already at what may be read."""
+    async with running(tmp_path) as rig:
+        octets = rig.put("a")
+        kill(rig.engine.statistics().template_pid)
+        await until(lambda: rig.engine.statistics().template_starts_total == 2)
+        assert rig.engine.ready()
+        rig.engine.renew_workers()
+        assert (await rig.picture(view("a"))).body == picture_of(octets, view("a"))
+        now = rig.engine.statistics()
+        assert (now.template_starts_total, now.template_losses_total) == (3, 1)
+        await rig.quiet()
+
+
 async def test_a_template_lost_at_any_moment_costs_nobody_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

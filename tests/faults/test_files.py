@@ -143,9 +143,11 @@ async def test_a_frame_rewritten_at_the_beginning_and_the_end_of_every_step_is_n
         cases = [(*asked[:2], step, moment) for asked in ASKED for step in asked[2] for moment in ("before", "after")]
         for number, (target, suffix, step, moment) in enumerate(cases):
             path, ones = folder / f"{number}{suffix}", [version.with_suffix(suffix) for version in versions]
-            path.write_bytes(ones[0].read_bytes())
-            os.utime(path, ns=(10**18, 10**18))  # As one that was written long ago.
+            coming = tmp_path / "coming"
+            coming.write_bytes(ones[0].read_bytes())
+            os.utime(coming, ns=(10**18, 10**18))  # As one that was written long ago.
             order(folder, f"{step} {moment} stop")
+            coming.rename(path)  # Not before: who looks into what has come would have done the step already.
             answer = await _ask_while_it_is_rewritten(daemon, folder, _address(target, path), (path, ones[1]))
             expected = [_alone(one, target) for one in ones]
             if answer is not None:  # It is None if it broke off: the client knows that it has not all of it.

@@ -82,7 +82,9 @@ async def test_without_descriptors_a_job_is_busy_and_nothing_ends(folder: Path) 
                     assert (await connection.get("/healthz")).status == 200
                 assert (await connection.get(f"{GOOD}&quality={50 + spare}")).status == 200, "it did not recover"
             assert 503 in statuses, "the limit was never met: this test proves nothing"
-            assert statuses[-2:] == [200, 200], "so many descriptors are enough"
+            with spare_descriptors(daemon.pid, 2 * SPARE_MAX):  # Workers of a busy machine take their time to go.
+                for target in (f"{GOOD}&quality=98", f"{GOOD}&quality=99"):
+                    assert (await connection.get(target)).status == 200, "so many descriptors are enough"
             with spare_descriptors(daemon.pid, 0):  # And the roots are looked at meanwhile.
                 await trio.sleep(2.5)
             assert await figure(connection, "template_pid") == template, "the template was given up"

@@ -98,7 +98,7 @@ def test_the_template_outlives_a_fork_that_fails(monkeypatch: pytest.MonkeyPatch
         link = Link(ours)
         link.send(Fork(5, HERE), [0, 2])
         link.send(Bye())
-        template_process.Template(Link(theirs), lambda _: None, Limits).run()
+        template_process.Template(Link(theirs), lambda _: None, Limits()).run()
         assert link.receive(FROM_TEMPLATE) == (Reaped(5, template_process.EXIT_NO_FORK << 8), [])
 
 
