@@ -202,7 +202,8 @@ class Settings:
         30.0,
         0.1,
         86_400.0,
-        ("An answer that makes no progress (64 KiB) for this long is dropped, with the memory that it holds"),
+        "An answer that makes no progress (64 KiB; over HTTP/2 all of a client together) for this long is dropped, "
+        "with its memory",
         live=True,
     )
     message_bytes: int = size_setting(16 * KIB, KIB, 16 * MIB, "Largest message of a websocket", live=True)

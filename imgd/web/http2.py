@@ -79,16 +79,17 @@ class Http2(H2Protocol):
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Send what a stream says."""
-        if isinstance(event, StreamClosed):
-            buffer = self.stream_buffers.get(event.stream_id)
-            if event.stream_id in self.streams and buffer is not None and not buffer.complete:
-                await self._reset(event.stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
-            self._answered.add(event.stream_id)
+        if not isinstance(event, StreamClosed):
+            await super().stream_send(event)
+            return
+        buffer = self.stream_buffers.get(event.stream_id)
+        if event.stream_id in self.streams and buffer is not None and not buffer.complete:
+            await self._reset(event.stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        self._answered.add(event.stream_id)
         try:
             await super().stream_send(event)
         finally:
-            if isinstance(event, StreamClosed):
-                self._answered.discard(event.stream_id)
+            self._answered.discard(event.stream_id)
 
     async def _send_data(self, stream_id: int) -> None:
         """Send on for a stream, or drop what is left of one that has ended: hypercorn finds its end when it may send,
@@ -164,11 +165,12 @@ class _Buffers(dict[int, StreamBuffer]):
 
     def __init__(self, limit_s: float, stalled: Callable[[int], None]) -> None:
         super().__init__()
-        self._limit_s = limit_s
+        self.limit_s = limit_s
+        self.taken_bytes = 0  # Of all of them.
         self._stalled = stalled
 
     def __setitem__(self, stream_id: int, buffer: StreamBuffer) -> None:
-        super().__setitem__(stream_id, _BoundedBuffer(self._limit_s, lambda: self._stalled(stream_id)))
+        super().__setitem__(stream_id, _BoundedBuffer(self, lambda: self._stalled(stream_id)))
 
     def __delitem__(self, stream_id: int) -> None:
         _end(self[stream_id])
@@ -188,12 +190,14 @@ def _end(buffer: StreamBuffer) -> None:
 class _BoundedBuffer(StreamBuffer):
     """Makes the answering wait while the client takes nothing, and ends that when it lasts too long.
 
+    A client has to take enough in all, and something of each stream: many of them on a slow link take turns.
+
     Hypercorn's lets a stalled stream pile up all of it, and keeps it for as long as the connection is there.
     """
 
-    def __init__(self, limit_s: float, stalled: Callable[[], None]) -> None:
+    def __init__(self, of: _Buffers, stalled: Callable[[], None]) -> None:
         super().__init__(EventWrapper)
-        self._limit_s = limit_s
+        self._of = of
         self._stalled = stalled
         self.ended = trio.Event()
         self._taken_bytes = 0
@@ -236,23 +240,24 @@ class _BoundedBuffer(StreamBuffer):
 
     async def _while_it_moves(self, event: IOEvent) -> None:
         """Wait for the event; for the limit, and longer as long as enough is taken within each. Else cut it off."""
-        before = self._taken_bytes
-        with trio.move_on_after(self._limit_s):
+        before, all_before = self._taken_bytes, self._of.taken_bytes
+        with trio.move_on_after(self._of.limit_s):
             await event.wait()
             return
-        if self._taken_bytes - before < PROGRESS_BYTES:
+        if self._taken_bytes == before or self._of.taken_bytes - all_before < PROGRESS_BYTES:
             await self.close()
             self._stalled()
 
     async def _let_go(self) -> None:
         """Wait to be cancelled: whoever answers is told of the end about now, and must not take this for sent."""
-        await trio.sleep(self._limit_s)
+        await trio.sleep(self._of.limit_s)
 
     async def pop(self, max_length: int) -> bytes:
         """Take what may be sent now."""
         data = bytes(self.buffer[:max_length])
         del self.buffer[:max_length]
         self._taken_bytes += len(data)
+        self._of.taken_bytes += len(data)
         if len(self.buffer) < BUFFER_HIGH_WATER:
             await self._paused.set()
         if not self.buffer:

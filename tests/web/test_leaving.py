@@ -214,6 +214,34 @@ async def test_a_stream_of_http2_has_to_make_progress(tmp_path: Path, step_bytes
         await client.stream.aclose()
 
 
+async def test_streams_of_http2_that_share_a_slow_link_are_served(tmp_path: Path) -> None:
+    """Each takes less than 64 KiB within the limit, all of them together more."""
+    count, limit_s = 12, 0.6
+    engine = MemoryEngine(Script(chunks=(bytes(200_000),)))
+    async with serving(tmp_path, engine, send_limit_s=limit_s) as served:
+        client = peer.Http2(await peer.connect(served.port))
+        await client.start()
+        numbers = [await client.get("/img?frame=night/a") for _ in range(count)]
+        ended: list[type] = []
+        slow_until = trio.current_time() + 4 * limit_s
+        with trio.fail_after(20):
+            while len(ended) < count:
+                step_bytes = 1_500 if trio.current_time() < slow_until else 100_000
+                with trio.move_on_after(0.03):
+                    for each in client.h2.receive_data(await client.stream.receive_some(65_536)):
+                        if isinstance(each, h2.events.StreamReset | h2.events.StreamEnded):
+                            ended.append(type(each))
+                            numbers.remove(each.stream_id)
+                client.h2.increment_flow_control_window(step_bytes * count)
+                for number in numbers:
+                    client.h2.increment_flow_control_window(step_bytes, number)
+                await client.flush()
+                await trio.sleep(0.03)
+        assert ended == [h2.events.StreamEnded] * count
+        assert served.server.statistics().streams_stalled_total == 0
+        await client.stream.aclose()
+
+
 async def test_a_stalled_stream_of_http2_piles_up_nothing(tmp_path: Path) -> None:
     engine = MemoryEngine(Script(chunks=(bytes(65_536),) * 100))
     async with serving(tmp_path, engine) as served:

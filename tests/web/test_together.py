@@ -57,7 +57,7 @@ async def test_who_takes_no_answer_has_no_further_ones_made(tmp_path: Path) -> N
         stream = await peer.connect(served.port)
         await stream.send_all(peer.request("/img?frame=night/a") * 300)
         await trio.sleep(1)
-        assert 2 <= len(engine.asked) <= 60, "the kernel has taken some megabytes, and one waits until more is taken"
+        assert 2 <= len(engine.asked) <= 60, "the kernel has taken some of them, and one waits until more is taken"
         await stream.aclose()
         await engine.until(0)
 

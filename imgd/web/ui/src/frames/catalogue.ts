@@ -31,7 +31,7 @@ export class Catalogue {
   #timers = new Map<string, ReturnType<typeof setTimeout>>();
   #tellsPlaces = false; // Answers have `at`.
   readonly #hands = new Set<() => void>(); // Each lets go when it is called.
-  #free: (() => void)[] = []; // Who waits until no hand is on the rows.
+  readonly #free: (() => void)[] = []; // Who waits until no hand is on the rows.
 
   constructor(private readonly ask: Ask) {}
 
@@ -102,7 +102,7 @@ export class Catalogue {
     this.#tell({ busy: true, trouble: null });
     try {
       const answer = await this.#askAt(query, 0, abort.signal);
-      await this.#isFree();
+      await this.#untilFree();
       if (abort.signal.aborted) return;
       this.#look = null;
       this.#pages = new Pages();
@@ -142,7 +142,7 @@ export class Catalogue {
           if (!pages.has(page)) pages.put(page, (await this.#askAt(query, page, abort.signal)).rows);
         }
       }
-      await this.#isFree();
+      await this.#untilFree();
       if (abort.signal.aborted) return;
       this.#look = null;
       this.#pages = pages;
@@ -231,7 +231,7 @@ export class Catalogue {
   }
 
   async #failed(error: unknown, abort: AbortController): Promise<void> {
-    await this.#isFree(); // What is wrong is said above the rows.
+    await this.#untilFree(); // What is wrong is said above the rows.
     if (abort.signal.aborted) return;
     if (this.#look === abort) this.#look = null;
     const refused = error instanceof Refusal;
@@ -240,7 +240,7 @@ export class Catalogue {
     if (refused && error.retryAfterS) this.#later("retry", error.retryAfterS * 1000, () => this.retry());
   }
 
-  async #isFree(): Promise<void> {
+  async #untilFree(): Promise<void> {
     while (this.#hands.size) await new Promise<void>((go) => this.#free.push(go));
   }
 
