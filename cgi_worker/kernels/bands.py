@@ -3,6 +3,7 @@
 The result does not depend on how many there are.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
@@ -31,6 +32,7 @@ from cgi_worker.kernels.reduce import (
     Into,
     Scaling,
 )
+from cgi_worker.kernels.sharing import KEPT
 from cgi_worker.kernels.wide import reduce_wide
 
 BAND_PX: Final = 1 << 20  # A band takes about a millisecond; the same bands whatever the threads.
@@ -39,6 +41,9 @@ BANDS_LONG: Final = (
 )
 BANDS_LEFT: Final = 8  # There are still as many as this while they are longer, so that threads end together.
 AHEAD: Final = 2  # Bands of a stream that are read while the one before them is worked on.
+# What passes counted with, (TABLES, BINS + 1), empty again: the next pass need not fill fresh pages with zeros.
+# Counters of a pass that failed are not among them.
+COUNTERS: Final = deque[NDArray[np.uint32]](maxlen=2)
 COUNTED_MAX: Final = 2**32 - 1  # What counters hold; they are emptied before they could overflow.
 
 
@@ -133,18 +138,21 @@ def reduce_bands(over: Pass, grid: Grid, scaling: Scaling, plane: NDArray[np.flo
     helpers = min(threads, len(cut)) - 1
     if helpers < 1:
         return _merge(_carry_out(turns, grid, scaling, plane), sums, grid)
-    with ThreadPoolExecutor(helpers) as pool:
-        if over.rows.in_order:
-            fed = _Fed(turns)
+    histograms: list[NDArray[np.uint64]] = []
+    if over.rows.in_order:
+        fed = _Fed(turns)
+        with ThreadPoolExecutor(helpers) as pool:  # Who reads waits for takers: they have to be there.
             parts = [pool.submit(fed.carry_out, grid, scaling, plane) for _ in range(helpers)]
             fed.feed(helpers)
-            histogram = sum((each.result() for each in parts), start=_no_histogram(grid))
-        else:
-            others = [pool.submit(_carry_out, turns, grid, scaling, plane) for _ in range(helpers)]
-            histogram = _carry_out(turns, grid, scaling, plane)
-            for other in others:
-                histogram += other.result()
-    return _merge(histogram, sums, grid)
+        histograms += [each.result() for each in parts]
+    else:
+
+        def work() -> None:
+            histograms.append(_carry_out(turns, grid, scaling, plane))
+
+        with KEPT.beside(work, turns.end, helpers):
+            work()
+    return _merge(sum(histograms[1:], start=histograms[0]), sums, grid)
 
 
 _Turn = tuple[Grid, Piece, NDArray[np.float64]]
@@ -171,6 +179,11 @@ class _Turns:
             if piece is None:
                 piece = self._borrow(turn[0])
             yield turn[0]._replace(x=self.over.x - piece.x_px), piece, turn[1]
+
+    def end(self) -> None:
+        """Let nobody begin anything further."""
+        with self._lock:
+            self._waiting = iter(())
 
     def _borrow(self, band: Grid) -> Piece:
         lent = False
@@ -237,9 +250,17 @@ def _no_histogram(grid: Grid) -> NDArray[np.uint64]:
     return np.zeros((3 if grid.parities == 2 else 1, BINS if grid.counting else 0), np.uint64)
 
 
+def _new_counters(grid: Grid) -> NDArray[np.uint32]:
+    if not grid.counting:
+        return np.zeros((TABLES, 1), np.uint32)
+    try:
+        return COUNTERS.pop()
+    except IndexError:
+        return np.zeros((TABLES, BINS + 1), np.uint32)
+
+
 def _carry_out(turns: Iterable[_Turn], grid: Grid, scaling: Scaling, plane: NDArray[np.float32]) -> NDArray[np.uint64]:
-    bins = BINS if grid.counting else 0
-    counts = np.zeros((TABLES, bins + 1), np.uint32)
+    counts = _new_counters(grid)
     histogram = _no_histogram(grid)
     kernel = _kernel(grid, scaling)
     pending = 0
@@ -250,8 +271,9 @@ def _carry_out(turns: Iterable[_Turn], grid: Grid, scaling: Scaling, plane: NDAr
             pending = 0
         pending += read_px
         kernel(piece.octets, band, scaling, Into(plane, counts, sums))
-    if pending and grid.counting:
+    if grid.counting:
         collect(counts, grid.sites, histogram)
+        COUNTERS.append(counts)
     return histogram
 
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from cgi_worker.kernels.compiled import BYTES, compiled, part
 from cgi_worker.kernels.fetching import fetch
+from cgi_worker.kernels.pairs import FAR, base_of, count_from
 from cgi_worker.kernels.pieces import PIECE, bringing, stepping
 from cgi_worker.kernels.reduce import BINS, GRID, INTO, NOTHING, PAIRS, SCALING, Grid, Into, Scaling
 from cgi_worker.kernels.settle import settle
-from cgi_worker.kernels.vectors import NEAR, TURN_BITS, TURN_SHIFT
+from cgi_worker.kernels.vectors import NEAR
 
 SPAN: Final = 12_288  # Columns worked on at once, of one block row or of several, so that they stay in near caches.
 LINE: Final = 64  # Octets of a cache line.
@@ -24,7 +25,7 @@ ROWS_NOTED: Final = 4  # Of which pairs are noted before they are counted.
 FETCHED: Final = 512  # Octets ahead of what is read.
 SAMPLES: Final = 96  # By which the base is found; all but one have to be so near one another:
 SPREAD_MAX: Final = 224  # Where they are further apart, many a piece has a pixel that is not near.
-FAR: Final = -1  # No base: values are counted one by one.
+BRIM: Final = 8  # So near to the ends of what is near a base no sample may be, if the base is to stay.
 
 
 @part
@@ -178,8 +179,11 @@ _climb_good, _climb_good_and_count = _climbing(False, True), _climbing(True, Tru
 
 
 @part
-def _find_base(source: Any, grid: Any) -> Any:
-    """Find the base that nearly all pixels are near to, by some of those in the middle row; FAR if there is none."""
+def _find_base(source: Any, grid: Any, known: Any) -> Any:
+    """Find the base that nearly all pixels are near to, by some of those in the middle row; FAR if there is none.
+
+    known  the base of the band before: it stays if it does, as to begin with another one takes some time.
+    """
     words, found, y = source.view(np.uint16), np.empty(SAMPLES, np.int64), source.shape[0] // 2
     for k in range(SAMPLES):
         key, at = np.int64(_turned(words[y, grid.x + k * grid.width // SAMPLES], grid.swap == 1)), k
@@ -189,25 +193,11 @@ def _find_base(source: Any, grid: Any) -> Any:
         found[at] = key
     for low in range(2):
         high = SAMPLES - 2 + low
+        if known != FAR and known + BRIM <= found[low] and found[high] < known + NEAR - BRIM:
+            return known
         if found[high] - found[low] < SPREAD_MAX:
             return min(max((found[low] + found[high] - NEAR) // 2, 0), BINS - NEAR)
     return np.int64(FAR)
-
-
-@part
-def _part_pairs(pairs: Any, base: Any, table: Any) -> None:
-    """Bring what was counted in pairs to a table of values, and empty it."""
-    found = np.zeros(NEAR, np.uint32)
-    for high in range(np.uint64(NEAR)):
-        total, turn = np.uint32(0), high << np.uint64(TURN_SHIFT) & np.uint64(TURN_BITS)
-        for less in range(high + np.uint64(1)):
-            at = high * np.uint64(NEAR) + (less ^ turn)
-            total += pairs[at]
-            found[high - less] += pairs[at]
-            pairs[at] = 0
-        found[high] += total
-    for near in range(NEAR):
-        table[base + near] += found[near]
 
 
 @part
@@ -257,7 +247,9 @@ def reduce_means(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: 
     scratch = (columns, np.empty(shape, np.uint32), goods, np.empty(shape, np.uint32), picked)
     near, base = 2 * (2 - parities), np.int64(FAR)  # 2: all four tables are of one channel.
     if parities == 1 and source.shape[0] > 0 and (grid.counting == 1 or grid.taken >= CLIMBED_MIN):
-        base = _find_base(source, grid)
+        base = _find_base(source, grid, base_of(counts) if grid.counting == 1 else np.int64(FAR))
+        if grid.counting == 1 and base != FAR:
+            count_from(counts, base)
     tables = (
         ((counts[0], counts[1], counts[near], counts[near + 1]), counts[PAIRS], base),
         ((counts[2], counts[3], counts[2], counts[3]), counts[PAIRS], base),
@@ -279,5 +271,3 @@ def reduce_means(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: 
                 place = (row * into.plane.shape[2] + start // factor, (n + factor - 1) // factor, some)
                 settle(place, (taken, n), told, scratch)
         row += some
-    if base != FAR and grid.counting == 1:
-        _part_pairs(counts[PAIRS], base, counts[0])

@@ -166,7 +166,7 @@ def tone(
     down, across = axes
     panel, reach = widest_panel(across, width)
     room = (panel + LANES - 1) // LANES * LANES
-    mixed = np.zeros(reach + LANES, np.float32)
+    mixed = np.zeros(reach + 2 * LANES, np.float32)
     values = np.zeros((channels, ROWS, room), np.float32)
     greys, lines = np.zeros(room, np.uint8), np.zeros((ROWS, samples, room), np.uint8)
     for left in range(0, width, panel):

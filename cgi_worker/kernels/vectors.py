@@ -14,6 +14,7 @@ LANES: Final = 16  # Of 16 bits each.
 NEAR: Final = 256  # Values, from a base on, two of which fit into 16 bits.
 TURN_SHIFT: Final = 2  # Of the larger one of a pair, by which the other one is turned.
 TURN_BITS: Final = 0xE0
+PICKING: Final = "+avx512f"  # The feature of processors that pick lanes of two vectors at once.
 OCTET: Final = ir.IntType(8)
 SHORT: Final = ir.IntType(16)
 WORD: Final = ir.IntType(32)
@@ -28,8 +29,9 @@ _PLACES: Final = ir.VectorType(ir.PointerType(), LANES)
 class Vectors:
     """Adds to a function that is being built. Indices are in items of what a pointer points at."""
 
-    def __init__(self, builder: Any) -> None:
+    def __init__(self, builder: Any, features: str = "") -> None:
         self.builder = builder
+        self.can_pick = PICKING in features.split(",")
 
     def every(self, number: float, kind: Any = SHORTS) -> Any:
         """Give a constant in all lanes."""
@@ -72,6 +74,12 @@ class Vectors:
         found = cgutils.get_or_insert_function(builder.module, how, name)  # type: ignore[no-untyped-call]
         return builder.call(found, [places, self.every(1, _FLAGS), ir.Constant(kind, ir.Undefined)])
 
+    def picked(self, two: Sequence[Any], lanes: Any) -> Any:
+        """Pick FLOATS of two vectors by WORDS, counted on from one to the other; only where it `can_pick`."""
+        how = ir.FunctionType(FLOATS, [FLOATS, WORDS, FLOATS])
+        found = cgutils.get_or_insert_function(self.builder.module, how, "llvm.x86.avx512.vpermi2var.ps.512")  # type: ignore[no-untyped-call]
+        return self.builder.call(found, [two[0], lanes, two[1]])
+
     def woven(self, two: Sequence[Any], lanes: Iterable[int]) -> Any:
         """Pick lanes of two vectors, which are counted on from one to the other."""
         places = [WORD(lane) for lane in lanes]
@@ -106,7 +114,7 @@ def in_vectors(work: Callable[[Vectors, list[Any], list[Any]], Any], result: Any
             some, told = (cgutils.unpack_tuple(builder, each) for each in given)  # type: ignore[no-untyped-call]
             kinds = signature.args[0]
             starts = [build.make_array(kind)(build, builder, one).data for kind, one in zip(kinds, some, strict=True)]
-            made = work(Vectors(builder), starts, told)
+            made = work(Vectors(builder, build.codegen().magic_tuple()[2]), starts, told)
             return build.get_dummy_value() if result is numba.types.void else made
 
         return result(arrays, numbers), generate

@@ -7,7 +7,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from cgi_worker.steps.sharing import in_order
+from cgi_worker.kernels.sharing import in_order
 from cgi_worker.wire.view import Subsampling
 
 BAND_PX: Final = 262_144  # About a millisecond's work; a tile is one band.

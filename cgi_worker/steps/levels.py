@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from cgi_worker.kernels.counts import filled_edges, middle_distance
 from cgi_worker.kernels.greys import GREYS
 from cgi_worker.steps.curve import Curve, midtone
 from cgi_worker.steps.zscale import zscale
@@ -105,13 +106,9 @@ class Distribution:
         """Find the median distance from the median; 0 if half of the pixels share its bin."""
         if self.crowded(median):
             return 0.0
-        half = self.below[-1] / 2
-        near, far = 0.0, max(self.high - median, median - self.low)
-        for _ in range(50):
-            middle = (near + far) / 2
-            inside = np.interp((median - middle, median + middle), self.edges, self.below)
-            near, far = (middle, far) if inside[1] - inside[0] < half else (near, middle)
-        return far
+        found = np.empty(1)
+        middle_distance(self.edges, self.below, median, max(self.high - median, median - self.low), found)
+        return float(found[0])
 
     @cached_property
     def median(self) -> float:
@@ -152,17 +149,14 @@ class Distribution:
 
 def distribution(histogram: NDArray[np.uint64], channel: Channel) -> Distribution | None:
     """Read one channel's histogram, (bins,) uint64; None if it counts no pixel."""
-    filled = histogram != 0
-    if channel.min is None or channel.max is None or channel.mean is None or not filled.any():
+    found, counted = np.empty(len(histogram) + 2, np.int64), np.empty(len(histogram) + 1)
+    filled_edges(np.ascontiguousarray(histogram), found, counted)
+    numbers, below = found[1 : 1 + found[0]], counted[: found[0]].copy()
+    if channel.min is None or channel.max is None or channel.mean is None or not len(numbers):
         return None
-    told = np.zeros(len(filled) + 1, np.bool_)  # Edges beside a pixel; what lies between others holds none.
-    told[:-1] = filled
-    told[1:] |= filled
-    numbers = np.flatnonzero(told)
-    edges, counts = bin_edges(channel.bins, numbers), histogram[numbers[:-1]]
+    edges = bin_edges(channel.bins, numbers)
     if edges[0] > edges[-1]:
-        edges, counts = edges[::-1], counts[::-1]
-    below = np.concatenate(([0.0], counts.cumsum().astype(np.float64)))
+        edges, below = edges[::-1].copy(), (below[-1] - below)[::-1].copy()
     centred = isinstance(channel.bins, Linear)
     crowd = _crowd(edges, below, channel.bins)
     return Distribution(edges, below, channel.min, channel.max, channel.mean, centred, crowd)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from cgi_worker.formats.pixels import physical
 from cgi_worker.formats.rows import Rows
+from cgi_worker.kernels.sharing import in_order
 from cgi_worker.steps.bins import stored_of
 from cgi_worker.steps.reduce import Source, describe_source, open_held, open_once
-from cgi_worker.steps.sharing import in_order
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.steps import SAMPLES, Reduce, Sample
 

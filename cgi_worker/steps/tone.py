@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgi_worker.kernels.greys import BUCKETS, GREYS, lay
+from cgi_worker.kernels.sharing import share_out
 from cgi_worker.kernels.taps import taps
 from cgi_worker.kernels.tone import Extent, Look, tone
 from cgi_worker.steps.colours import colours_of, sample_of
 from cgi_worker.steps.curve import Curve, at_least, thresholds
 from cgi_worker.steps.levels import Channel, Distribution, Level, Samples, distribution, settle_all
-from cgi_worker.steps.sharing import share_out
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.steps import Tone
 from cgi_worker.wire.view import Stretch

@@ -11,6 +11,10 @@ import trio
 
 from cgi_worker.wire.packets import PACKET_BYTES_MAX, Message, WireError, encode
 
+_SENDING: Final = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)  # Plain numbers: flags of enum take microseconds.
+_RECEIVING: Final = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
+_PACKET_CUT: Final = int(socket.MSG_TRUNC)
+_RIGHTS_CUT: Final = int(socket.MSG_CTRUNC)
 AT_ONCE_MAX: Final = 32  # Packets that one task takes before others have their turn: a worker could send without end.
 
 
@@ -18,7 +22,7 @@ def send(end: socket.socket, message: Message, descriptors: Sequence[int]) -> bo
     """Send without waiting; False if the other end is gone or full."""
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     try:
-        end.sendmsg([encode(message)], rights, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+        end.sendmsg([encode(message)], rights, _SENDING)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EPIPE, errno.ECONNRESET, errno.ETOOMANYREFS):
             return False
@@ -51,9 +55,7 @@ async def receive(end: socket.socket, on_unread: Callable[[], None] = _nothing) 
     """
     while True:
         try:
-            packet, ancillary, flags, _ = end.recvmsg(
-                PACKET_BYTES_MAX, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
-            )
+            packet, ancillary, flags, _ = end.recvmsg(PACKET_BYTES_MAX, socket.CMSG_SPACE(4), _RECEIVING)
         except BlockingIOError:
             await trio.lowlevel.wait_readable(end)
             continue
@@ -63,9 +65,9 @@ async def receive(end: socket.socket, on_unread: Callable[[], None] = _nothing) 
         found = array.array("i")
         for _level, _kind, data in ancillary:
             found.frombytes(data[: len(data) - len(data) % found.itemsize])
-        if flags & socket.MSG_CTRUNC and not flags & socket.MSG_TRUNC and not found:
+        if flags & _RIGHTS_CUT and not flags & _PACKET_CUT and not found:
             raise Shorn(packet)
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(found) > 1:
+        if flags & (_PACKET_CUT | _RIGHTS_CUT) or len(found) > 1:
             for descriptor in found:
                 os.close(descriptor)
             raise WireError("a packet over the limit, or with more descriptors than it may have")

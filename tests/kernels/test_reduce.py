@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterator
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from cgi_worker.kernels import bands
 from cgi_worker.kernels.bands import Counted, Pass, reduce_bands
 from cgi_worker.kernels.counts import collect, moments
+from cgi_worker.kernels.means import reduce_means
 from cgi_worker.kernels.reduce import (
     BINS,
     F4,
@@ -30,11 +32,19 @@ from cgi_worker.kernels.reduce import (
     Grid,
     Scaling,
 )
+from cgi_worker.kernels.sharing import share_out
 from tests.kernels.twins import Pixel, block_goods, block_means, block_tops, split_log_bin
 
 KINDS = {U1: "u1", I2: "i2", I4: "i4", I8: "i8", U8: "u8", F4: "f4", F8: "f8"}
 PATTERNS = ((0, 1, 1, 2), (2, 1, 1, 0), (1, 0, 2, 1), (1, 2, 0, 1))
 CENTER, SCALE = 100.0, 50.0
+
+
+@pytest.fixture(autouse=True)
+def _empty_counters() -> Iterator[None]:
+    """Whatever a pass did, the next one counts from nothing."""
+    yield
+    assert not any(counts.any() for counts in bands.COUNTERS)
 
 
 def contents(kind: int, shape: tuple[int, int], seed: int, style: str) -> NDArray[Any]:
@@ -152,11 +162,12 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     if kind in (U1, I2, I4, I8) and draw(st.booleans()):
         blank = int(stored[draw(st.integers(0, height - 1)), draw(st.integers(0, full - 1))])
     scaled = kind != U8 and draw(st.booleans())
+    plain = draw(st.sampled_from([0.0, 32768.0])) if kind == I2 else 0.0
     return {
         "kind": kind, "stored": stored, "factor": factor, "x": x, "blank": blank,
         "width": draw(st.integers(1, full - x)), "top": draw(st.integers(0, height - 1)),
         "sites": draw(st.sampled_from(PATTERNS)) if bayer else (0, 0, 0, 0), "swap": draw(st.integers(0, 1)),
-        "scale": draw(st.sampled_from([0.5, -2.0, 1e-3])) if scaled else 1.0, "zero": 1000.0 if scaled else 0.0,
+        "scale": draw(st.sampled_from([0.5, -2.0, 1e-3])) if scaled else 1.0, "zero": 1000.0 if scaled else plain,
     }  # fmt: skip
 
 
@@ -357,6 +368,44 @@ def test_neighbours_that_are_counted_together_count_once_each(
         assert np.array_equal(plane[0], (sums / counts).astype(np.float32), equal_nan=True)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    "rise", [0, 1, -3, 100, 5000, -9000], ids=["level", "slow", "falling", "beyond", "far", "far down"]
+)
+def test_a_sky_that_rises_from_band_to_band_is_counted_exactly(
+    rise: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairs are counted from one base while it lasts, across bands, and from another one after that."""
+    random, count, width = np.random.default_rng(abs(rise)), 30, 200
+    levels = 500 + rise * (np.arange(count) - count // 2)
+    levels[7::9] = 20_000  # What one band has above, or below, its neighbours, does not stay.
+    levels[8::9] = -32_700
+    stored = np.repeat(levels.clip(-32_700, 32_600), 4)[:, np.newaxis] + random.integers(0, 60, (4 * count, width))
+    stored = stored.astype(np.int16)
+    monkeypatch.setattr(bands, "BAND_PX", 4 * width)
+    monkeypatch.setattr(bands, "BANDS_LONG", 1)
+    plane, counted = run(stored, I2, factor=4, threads=threads)
+    expected = np.bincount(stored.ravel().astype(np.int64) + 32_768, minlength=BINS)
+    assert np.array_equal(counted.histogram[0], expected)
+    assert np.array_equal(plane[0], stored.reshape(count, 4, width // 4, 4).mean(axis=(1, 3), dtype=np.float64))
+
+
+def test_passes_side_by_side_share_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all kept threads are at work already, who asks for help does it alone."""
+    monkeypatch.setattr(bands, "BAND_PX", 40)
+    stored = [contents(I2, (60, 33), seed, "wild") for seed in range(6)]
+    found: dict[int, tuple[NDArray[np.float32], Counted]] = {}
+
+    def reduce_one(number: int) -> None:
+        found[number] = run(stored[number], I2, factor=3, threads=3)
+
+    share_out(reduce_one, range(6), 3)
+    for number, each in enumerate(stored):
+        plane, counted = run(each, I2, factor=3)
+        assert np.array_equal(found[number][0], plane)
+        assert np.array_equal(found[number][1].histogram, counted.histogram)
+
+
 def test_a_stream_is_read_in_order_by_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bands, "BAND_PX", 40)
     stored = contents(I2, (600, 20), 3, "wild")
@@ -392,12 +441,31 @@ def test_a_stream_is_read_no_further_than_who_works_on_it(threads: int, monkeypa
     assert rows.given < 200
 
 
+def test_a_pass_that_fails_midway_leaves_nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = contents(I2, (60, 33), 5, "wild")
+    expected = run(stored, I2, factor=3)[1].histogram
+    begun = []
+
+    def fail_third(*args: Any) -> None:
+        begun.append(args)
+        if len(begun) == 3:
+            raise MemoryError
+        reduce_means(*args)
+
+    monkeypatch.setattr(bands, "BAND_PX", 40)
+    with monkeypatch.context() as failing:
+        failing.setattr(bands, "reduce_means", fail_third)
+        with pytest.raises(MemoryError):
+            run(stored, I2, factor=3)
+    assert np.array_equal(run(stored, I2, factor=3)[1].histogram, expected)
+
+
 @pytest.mark.parametrize("kind", [U1, I2, F4])
 def test_counters_are_emptied_before_they_overflow(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     emptied = []
 
     def noted(counts: NDArray[np.uint32], *others: Any) -> None:
-        emptied.append(int(counts.max()))
+        emptied.append(int(counts[:, :BINS].max()))
         collect(counts, *others)
 
     monkeypatch.setattr(bands, "BAND_PX", 40)

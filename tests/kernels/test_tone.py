@@ -1,9 +1,14 @@
 """The tone kernel equals its slow twin: areas, strides, bad pixels, marks, and every threshold where it lies."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import llvmlite.binding  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -16,6 +21,7 @@ from cgi_worker.kernels.taps import taps
 from cgi_worker.kernels.tone import Extent, Look, tone
 from tests.kernels.twins import area_mean
 
+LIMIT_S = 120
 PLAIN = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 
 
@@ -130,6 +136,37 @@ def test_a_wide_and_low_frame(width: int) -> None:
     out = Drawing(plane, (1, width)).draw()[0, :, 0]
     expected = np.nanmean(plane[0].astype(float).reshape(2, width, each), axis=(0, 2))
     assert np.abs(255 * expected - out).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [(1368, 1200), (33, 32), (40, 39), (63, 32), (64, 32), (65, 33), (97, 64), (300, 151), (301, 150), (640, 100)],
+)
+def test_columns_of_any_ratio(inputs: int, outputs: int) -> None:
+    """Of some of these a few neighbouring columns take at most twice as many inputs, which are found in another way."""
+    plane = np.random.default_rng(inputs).random((1, 3, inputs), np.float32)
+    plane[0, 1, [0, 5, inputs // 2, inputs - 1]] = np.nan
+    out = Drawing(plane, (3, outputs)).draw()[:, :, 0]
+    edges, starts = np.arange(outputs + 1) * (inputs / outputs), np.arange(inputs)
+    overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
+    shares = np.where(overlap > 1e-9, overlap, 0)
+    good = ~np.isnan(plane[0])
+    with np.errstate(invalid="ignore"):
+        expected = np.where(good, plane[0], 0) @ shares.T / (good @ shares.T)
+    assert np.abs(255 * expected - out)[~np.isnan(expected)].max() <= 0.501
+    assert np.all(out[np.isnan(expected)] == 1)
+
+
+def test_a_processor_without_long_vectors_draws_the_same(tmp_path: Path) -> None:
+    features = llvmlite.binding.get_host_cpu_features()
+    lesser = ",".join(
+        f"{'+' if there and not name.startswith('avx512') else '-'}{name}" for name, there in features.items()
+    )
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": lesser}
+    environment["NUMBA_CACHE_DIR"] = str(tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", f"{__file__}::{test_columns_of_any_ratio.__name__}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_same_size_is_not_resampled() -> None:

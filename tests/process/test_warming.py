@@ -35,7 +35,7 @@ def test_the_second_process_ends_with_what_it_helps() -> None:
     before = children()
     with warming._second():
         assert len(children() - before) == 1
-    assert children() == before
+    assert children() <= before
 
 
 def children() -> set[str]:

@@ -1,9 +1,10 @@
-"""Sharing out: threads take the next of what is waiting as they become free. They are kept from step to step."""
+"""Sharing out: threads take the next of what is waiting as they become free. They are kept from pass to pass."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from threading import Condition
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from queue import SimpleQueue
+from threading import Barrier, Condition, get_native_id
 from typing import Final, Generic, TypeVar
 
 Turn = TypeVar("Turn")
@@ -31,7 +32,7 @@ def in_order(make: Callable[[Turn], Result], waiting: Sequence[Turn], threads: i
         yield from map(make, waiting)
         return
     share = _Share(make, waiting, threads + AHEAD)
-    with _KEPT.beside(share.work, share.end, helpers):
+    with KEPT.beside(share.work, share.end, helpers):
         yield from share.give()
 
 
@@ -94,12 +95,15 @@ class _Share(Generic[Turn, Result]):
         return self._taken < min(len(self._waiting), self._given + self._most)
 
 
-class _Kept:
-    """Threads that wait for work: to wake one takes half as long as to begin one, and nothing has to end it."""
+class Kept:
+    """Threads that wait for work: to wake one takes half as long as to begin one, and nothing has to end it.
+
+    apart  what is entered while they share something, with the native ids of all of them.
+    """
 
     def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-        self._count = 0
+        self.apart: Callable[[Sequence[int]], AbstractContextManager[object]] = nullcontext
+        self._kept: tuple[ThreadPoolExecutor, tuple[int, ...]] | None = None
 
     @contextmanager
     def beside(self, work: Callable[[], None], end: Callable[[], None], helpers: int) -> Iterator[None]:
@@ -109,37 +113,48 @@ class _Kept:
 
         Raises  what one of them raises, if nothing else was raised; RuntimeError if no thread can be begun.
         """
+        pool, threads = self._of(helpers)
         boxes = [[work] for _ in range(helpers)]
         begun: list[Future[None]] = []
-        try:
-            pool = self._of(helpers)
+        with self.apart(threads):
             try:
-                for box in boxes:
-                    begun.append(pool.submit(_open, box))
-            except RuntimeError:  # Its own work was put in line before: it would be waiting for a thread.
-                self._pool = None
+                begun += [pool.submit(_open, box) for box in boxes]
+                yield
+            finally:
                 end()
-                pool.shutdown(cancel_futures=True)
-                raise
-            yield
-        finally:
-            end()
-            begun = [each for each in begun if not each.cancel()]
-            wait(begun)
-            for box in boxes:
-                box.clear()  # What was not begun stays where it waited.
+                begun = [each for each in begun if not each.cancel()]
+                wait(begun)
+                for box in boxes:
+                    box.clear()  # What was not begun stays where it waited.
         for each in begun:
             each.result()
 
-    def _of(self, count: int) -> ThreadPoolExecutor:
-        if self._pool is None or self._count < count:
-            if self._pool is not None:
-                self._pool.shutdown(wait=False)
-            self._pool, self._count = ThreadPoolExecutor(count, "shared"), count
-        return self._pool
+    def _of(self, count: int) -> tuple[ThreadPoolExecutor, tuple[int, ...]]:
+        if self._kept is None or len(self._kept[1]) < count:
+            self._kept = _begin(count)  # Those there were end when nobody holds their pool any more.
+        return self._kept
 
 
-_KEPT: Final = _Kept()
+KEPT: Final = Kept()
+
+
+def _begin(count: int) -> tuple[ThreadPoolExecutor, tuple[int, ...]]:
+    """Begin so many threads, and tell their native ids."""
+    pool, ids = ThreadPoolExecutor(count, "shared"), SimpleQueue[int]()
+    all_there = Barrier(count)
+
+    def say() -> None:
+        ids.put(get_native_id())
+        all_there.wait()
+
+    try:
+        for _ in range(count):
+            pool.submit(say)
+    except RuntimeError:
+        all_there.abort()
+        pool.shutdown(cancel_futures=True)
+        raise
+    return pool, tuple(ids.get() for _ in range(count))
 
 
 def _open(box: list[Callable[[], None]]) -> None:

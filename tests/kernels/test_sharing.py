@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from cgi_worker.steps import sharing
-from cgi_worker.steps.sharing import AHEAD, in_order, share_out
+from cgi_worker.kernels import sharing
+from cgi_worker.kernels.sharing import AHEAD, in_order, share_out
 
 WAIT_S = 20.0
 
@@ -43,13 +43,19 @@ def test_this_thread_takes_part_and_others_do() -> None:
     assert threading.get_ident() in seen and len(seen) == 2
 
 
-def test_threads_are_kept() -> None:
-    share_out(time.sleep, [0.001] * 20, 3)
-    before = threading.active_count()
+def test_threads_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other threads of the process come and go: only those that took part are counted."""
+    monkeypatch.setattr(sharing, "KEPT", sharing.Kept())
+    seen: set[threading.Thread] = set()
+
+    def work(seconds: float) -> None:
+        seen.add(threading.current_thread())
+        time.sleep(seconds)
+
     for _ in range(20):
-        share_out(time.sleep, [0.0] * 5, 3)
-        share_out(time.sleep, [0.0] * 5, 2)
-    assert threading.active_count() == before
+        share_out(work, [0.001] * 9, 3)
+        share_out(work, [0.001] * 9, 2)
+    assert 2 <= len(seen) <= 3
 
 
 def test_what_is_made_waits_within_a_bound() -> None:
@@ -125,7 +131,7 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch, had: int) -> None:
         time.sleep(0.001)
         done.append(number)
 
-    monkeypatch.setattr(sharing, "_KEPT", sharing._Kept())
+    monkeypatch.setattr(sharing, "KEPT", sharing.Kept())
     done: list[int] = []
     with monkeypatch.context() as refusing:
         refusing.setattr(ThreadPoolExecutor, "_adjust_thread_count", refuse)
