@@ -349,8 +349,17 @@ class SqliteSession:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {64 * 1024**2}"):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
+    """Have changes written to a log beside the file: of two who ask for that at once, SQLite does not let one wait."""
+    end_s = time.monotonic() + _MAKING_S
+    while True:
+        try:
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {64 * 1024**2}"):
+                connection.execute(f"PRAGMA {pragma}").fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end_s:
+                raise
+        time.sleep(_LOOK_EACH_S)
 
 
 def _number(connection: sqlite3.Connection, text: str, *values: object) -> int:

@@ -43,6 +43,25 @@ async def test_many_daemons_that_start_at_once_make_one_schema(place: Place) -> 
     assert place.run("SELECT count(*), max(id) FROM events") == [(6, 6)]
 
 
+async def test_a_file_that_somebody_else_is_making_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    ended = False
+
+    async def end() -> None:
+        nonlocal ended
+        await trio.sleep(0.2)
+        ended = True
+        other.close()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end)
+        async with open_store(f"sqlite:{path}") as store:
+            assert ended
+            assert await store.publish([draft()]) == [1]
+
+
 async def test_a_step_of_the_schema_is_taken_once_and_keeps_what_is_there(place: Place) -> None:
     async with open_store(place.address) as store:
         await store.publish([draft("old")])

@@ -138,6 +138,7 @@ async function edgeIsSharp(watched: Watched, camera: Camera, stage: Stage): Prom
     return unlike(places, seen, wanted, 3);
   };
   // The last of a zoom may still be under way when its number is told already.
-  await until(async () => !(await wrong()).length, "the edge is sharp", 5000).catch(() => undefined);
-  expect(await wrong(), `an edge between ${left} and ${right}: ${greys.join(" ")}`).toEqual([]);
+  await until(async () => !(await wrong()).length, "the edge is sharp").catch(() => undefined);
+  const where = `${watched.page.url()} ${watched.complaints.join(" ")}`;
+  expect(await wrong(), `an edge between ${left} and ${right}: ${greys.join(" ")} ${where}`).toEqual([]);
 }
