@@ -9,21 +9,21 @@ _current_cpu = ctypes.CDLL(None).sched_getcpu
 
 
 @contextmanager
-def apart(helpers: Sequence[int]) -> Iterator[None]:
-    """Divide the processors that this thread may run on between it and its helpers, and give it all of them back.
+def apart(hands: Sequence[int]) -> Iterator[None]:
+    """Divide the processors that this thread may run on between it and its hands, and give it all of them back.
 
     This thread stays on the one it runs on. Where Linux is a guest, it takes a processor that has rested for a moment
     for one that its host has taken away: a thread that is woken is then put where the thread that wakes it runs, beside
     processors that do nothing, and two do their work there in turns.
 
-    helpers  native ids of threads of this process; they keep their part until the next time.
+    hands  native ids of threads of this process; they keep their part until the next time.
     """
     allowed = os.sched_getaffinity(0)
     own = _current_cpu()
     order = sorted(allowed, key=lambda cpu: (cpu != own, cpu))
     try:
-        for at, thread in enumerate((0, *helpers)):
-            part = order[at :: len(helpers) + 1]
+        for at, thread in enumerate((0, *hands)):
+            part = order[at :: len(hands) + 1]
             with suppress(OSError):  # The system's own will, or a thread that has ended: all are placed as ever.
                 os.sched_setaffinity(thread, part or allowed)
         yield

@@ -1,7 +1,6 @@
 """Field: a plane as a measuring eye sees it: float32 in data units, a few rows at a time, and its background."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from cgi_worker.formats.pixels import physical
 from cgi_worker.formats.rows import Rows, open_rows
 from cgi_worker.kernels.background import cell_row
+from cgi_worker.kernels.sharing import share_out
 from cgi_worker.wire.facts import Hdu
 from cgi_worker.wire.view import Region
 
@@ -104,7 +104,7 @@ def measure_background(field: Field, *, threads: int = 1) -> Background | None:
     level, noise = np.empty((down, across)), np.empty((down, across))
     rows = field.open()
 
-    def carry_out(some: Iterator[int]) -> None:
+    def carry_out(some: Iterable[int]) -> None:
         scratch = np.empty((max(np.diff(edges)), field.width), np.float32)
         for row in some:
             plane = scratch[: edges[row + 1] - edges[row]]
@@ -112,12 +112,7 @@ def measure_background(field: Field, *, threads: int = 1) -> Background | None:
             cell_row(plane, columns, level[row], noise[row])
 
     threads = 1 if rows.in_order else min(threads, down)
-    if threads == 1:
-        carry_out(iter(range(down)))
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(carry_out, [iter(range(start, down, threads)) for start in range(threads)]):
-                pass
+    share_out(carry_out, [range(start, down, threads) for start in range(threads)], threads)
     good = np.isfinite(level)
     if not good.any():
         return None

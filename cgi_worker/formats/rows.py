@@ -1,6 +1,5 @@
 """Rows of any image: `open_rows` finds the way to them that its file needs."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +11,7 @@ from cgi_worker.formats.lent import Lent, Rows
 from cgi_worker.formats.octets import Inflated
 from cgi_worker.formats.pixels import map_rows, rows_there
 from cgi_worker.formats.tiled import Tiled
+from cgi_worker.kernels.sharing import share_out
 from cgi_worker.wire.facts import Hdu, StoredType
 from cgi_worker.wire.failure import StepFailed
 
@@ -113,11 +113,5 @@ def read_plane(source_fd: int, hdu: Hdu, plane: int, out: NDArray[Any], *, threa
         out[first:last] = lent.octets.view(kind)[:, : hdu.width_px]
 
     starts = range(0, rows.count, step)
-    if rows.in_order or threads < 2:
-        for first in starts:
-            copy(first)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(copy, starts):
-                pass
+    share_out(copy, starts, 1 if rows.in_order else threads)
     out[rows.count :] = 0

@@ -5,15 +5,15 @@ The result does not depend on how many there are.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
-from threading import Lock, Semaphore
+from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cgi_worker.kernels.counts import collect
+from cgi_worker.kernels.crew import CREW
 from cgi_worker.kernels.floats import reduce_floats
 from cgi_worker.kernels.means import FACTOR_MAX, reduce_means
 from cgi_worker.kernels.narrow import reduce_narrow
@@ -32,7 +32,6 @@ from cgi_worker.kernels.reduce import (
     Into,
     Scaling,
 )
-from cgi_worker.kernels.sharing import KEPT
 from cgi_worker.kernels.wide import reduce_wide
 
 BAND_PX: Final = 1 << 20  # A band takes about a millisecond; the same bands whatever the threads.
@@ -40,7 +39,7 @@ BANDS_LONG: Final = (
     4  # So much longer are bands at most where nothing is borrowed for them: each costs some time to begin.
 )
 BANDS_LEFT: Final = 8  # There are still as many as this while they are longer, so that threads end together.
-AHEAD: Final = 2  # Bands of a stream that are read while the one before them is worked on.
+AHEAD: Final = 2  # Bands of a stream that wait for a hand; who reads it works on what is more than that.
 # What passes counted with, (TABLES, BINS + 1), empty again: the next pass need not fill fresh pages with zeros.
 # Counters of a pass that failed are not among them.
 COUNTERS: Final = deque[NDArray[np.uint32]](maxlen=2)
@@ -135,23 +134,17 @@ def reduce_bands(over: Pass, grid: Grid, scaling: Scaling, plane: NDArray[np.flo
     sums = np.zeros((len(cut), 5, 4))
     sums[:, LOWEST], sums[:, TOP] = np.inf, -np.inf
     turns = _Turns(over, list(zip(cut, sums, strict=True)))
-    helpers = min(threads, len(cut)) - 1
-    if helpers < 1:
+    hands = min(threads, len(cut)) - 1
+    if hands < 1:
         return _merge(_carry_out(turns, grid, scaling, plane), sums, grid)
+    shared = _Fed(turns) if over.rows.in_order else turns
     histograms: list[NDArray[np.uint64]] = []
-    if over.rows.in_order:
-        fed = _Fed(turns)
-        with ThreadPoolExecutor(helpers) as pool:  # Who reads waits for takers: they have to be there.
-            parts = [pool.submit(fed.carry_out, grid, scaling, plane) for _ in range(helpers)]
-            fed.feed(helpers)
-        histograms += [each.result() for each in parts]
-    else:
 
-        def work() -> None:
-            histograms.append(_carry_out(turns, grid, scaling, plane))
+    def work() -> None:
+        histograms.append(_carry_out(shared, grid, scaling, plane))
 
-        with KEPT.beside(work, turns.end, helpers):
-            work()
+    with CREW.beside(work, shared.end, hands):
+        histograms.append(_carry_out(shared.lead(), grid, scaling, plane))
     return _merge(sum(histograms[1:], start=histograms[0]), sums, grid)
 
 
@@ -180,6 +173,10 @@ class _Turns:
                 piece = self._borrow(turn[0])
             yield turn[0]._replace(x=self.over.x - piece.x_px), piece, turn[1]
 
+    def lead(self) -> Iterator[_Turn]:
+        """Give them to the thread that others are beside."""
+        return iter(self)
+
     def end(self) -> None:
         """Let nobody begin anything further."""
         with self._lock:
@@ -197,44 +194,46 @@ class _Turns:
 
 
 class _Fed:
-    """The turns of a stream: this thread reads on while others work on what it has read.
+    """The turns of a stream: one thread reads on while others work on what it has read.
 
     A stream that is read by one thread after the other takes longer than by one alone.
     """
 
     def __init__(self, turns: _Turns) -> None:
         self._turns = turns
-        self._read: SimpleQueue[_Turn | None] = SimpleQueue()
-        self._room = Semaphore(AHEAD)
+        self._read: SimpleQueue[_Turn | None] = SimpleQueue()  # None is the last, and stays.
         self._is_over = False
 
-    def feed(self, takers: int) -> None:
-        """Read all of it, a few bands ahead; less if a taker fails.
+    def lead(self) -> Iterator[_Turn]:
+        """Read all of it, and give what hands do not get round to; less if one of them fails.
 
         Raises  what lending raises.
         """
-        try:
-            for turn in self._turns:
-                self._read.put(turn)
-                self._room.acquire()
-                if self._is_over:
-                    break
-        finally:
-            for _ in range(takers):
-                self._read.put(None)
+        for turn in self._turns:
+            if self._is_over:
+                return
+            self._read.put(turn)
+            while self._read.qsize() > AHEAD and (mine := self._take(wait=False)):
+                yield mine
+        self._read.put(None)
+        yield from self
 
-    def carry_out(self, grid: Grid, scaling: Scaling, plane: NDArray[np.float32]) -> NDArray[np.uint64]:
-        """Work on what is read, beside other takers, until all is done."""
-        try:
-            return _carry_out(iter(self._take, None), grid, scaling, plane)
-        except BaseException:
-            self._is_over = True
-            self._room.release()  # It may wait for it.
-            raise
+    def __iter__(self) -> Iterator[_Turn]:
+        return iter(self._take, None)
 
-    def _take(self) -> _Turn | None:
-        turn = self._read.get()
-        self._room.release()
+    def end(self) -> None:
+        """Let nobody begin anything further."""
+        self._is_over = True
+        self._read.put(None)
+
+    def _take(self, *, wait: bool = True) -> _Turn | None:
+        try:
+            turn = self._read.get(wait)
+        except Empty:
+            return None
+        if turn is None or self._is_over:
+            self._read.put(None)
+            return None
         return turn
 
 

@@ -1,11 +1,10 @@
-"""Sharing out: threads take the next of what is waiting as they become free. They are kept from pass to pass."""
+"""Sharing out: threads take the next of what is waiting as they become free, and what they make is given in order."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from queue import SimpleQueue
-from threading import Barrier, Condition, get_native_id
+from threading import Condition
 from typing import Final, Generic, TypeVar
+
+from cgi_worker.kernels.crew import CREW
 
 Turn = TypeVar("Turn")
 Result = TypeVar("Result")
@@ -24,15 +23,17 @@ def share_out(do: Callable[[Turn], object], waiting: Iterable[Turn], threads: in
 def in_order(make: Callable[[Turn], Result], waiting: Sequence[Turn], threads: int) -> Iterator[Result]:
     """Make something of all that is waiting, by up to so many threads, this one among them; give it in order.
 
+    Of two that are begun, the one that is begun later ends first, and each in the thread that began it.
+
     Raises  as `share_out`; the same holds for a caller who goes away.
     Memory  as many results as there are threads, and `AHEAD`.
     """
-    helpers = min(threads, len(waiting)) - 1
-    if helpers < 1:
+    hands = min(threads, len(waiting)) - 1
+    if hands < 1:
         yield from map(make, waiting)
         return
     share = _Share(make, waiting, threads + AHEAD)
-    with KEPT.beside(share.work, share.end, helpers):
+    with CREW.beside(share.work, share.end, hands):
         yield from share.give()
 
 
@@ -61,12 +62,8 @@ class _Share(Generic[Turn, Result]):
 
     def work(self) -> None:
         """Make what is next, until there is nothing."""
-        try:
-            while self._make_next(len(self._waiting)):
-                pass
-        except BaseException:
-            self.end()
-            raise
+        while self._make_next(len(self._waiting)):
+            pass
 
     def end(self) -> None:
         """Let nobody begin anything further."""
@@ -93,70 +90,3 @@ class _Share(Generic[Turn, Result]):
 
     def _may_take(self) -> bool:
         return self._taken < min(len(self._waiting), self._given + self._most)
-
-
-class Kept:
-    """Threads that wait for work: to wake one takes half as long as to begin one, and nothing has to end it.
-
-    apart  what is entered while they share something, with the native ids of all of them.
-    """
-
-    def __init__(self) -> None:
-        self.apart: Callable[[Sequence[int]], AbstractContextManager[object]] = nullcontext
-        self._kept: tuple[ThreadPoolExecutor, tuple[int, ...]] | None = None
-
-    @contextmanager
-    def beside(self, work: Callable[[], None], end: Callable[[], None], helpers: int) -> Iterator[None]:
-        """Let up to so many threads do this meanwhile, as far as they get round to it; `end` lets them come to an end.
-
-        Nothing that they worked on is held by them afterwards: segments can be detached at once.
-
-        Raises  what one of them raises, if nothing else was raised; RuntimeError if no thread can be begun.
-        """
-        pool, threads = self._of(helpers)
-        boxes = [[work] for _ in range(helpers)]
-        begun: list[Future[None]] = []
-        with self.apart(threads):
-            try:
-                begun += [pool.submit(_open, box) for box in boxes]
-                yield
-            finally:
-                end()
-                begun = [each for each in begun if not each.cancel()]
-                wait(begun)
-                for box in boxes:
-                    box.clear()  # What was not begun stays where it waited.
-        for each in begun:
-            each.result()
-
-    def _of(self, count: int) -> tuple[ThreadPoolExecutor, tuple[int, ...]]:
-        if self._kept is None or len(self._kept[1]) < count:
-            self._kept = _begin(count)  # Those there were end when nobody holds their pool any more.
-        return self._kept
-
-
-KEPT: Final = Kept()
-
-
-def _begin(count: int) -> tuple[ThreadPoolExecutor, tuple[int, ...]]:
-    """Begin so many threads, and tell their native ids."""
-    pool, ids = ThreadPoolExecutor(count, "shared"), SimpleQueue[int]()
-    all_there = Barrier(count)
-
-    def say() -> None:
-        ids.put(get_native_id())
-        all_there.wait()
-
-    try:
-        for _ in range(count):
-            pool.submit(say)
-    except RuntimeError:
-        all_there.abort()
-        pool.shutdown(cancel_futures=True)
-        raise
-    return pool, tuple(ids.get() for _ in range(count))
-
-
-def _open(box: list[Callable[[], None]]) -> None:
-    """Do the work in a box: a pool holds what it was given a little longer than until it is done."""
-    box.pop()()

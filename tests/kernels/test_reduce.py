@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 from collections.abc import Iterator
 from threading import Lock
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from cgi_worker.kernels import bands
 from cgi_worker.kernels.bands import Counted, Pass, reduce_bands
 from cgi_worker.kernels.counts import collect, moments
+from cgi_worker.kernels.crew import Crew
 from cgi_worker.kernels.means import reduce_means
 from cgi_worker.kernels.reduce import (
     BINS,
@@ -390,8 +392,7 @@ def test_a_sky_that_rises_from_band_to_band_is_counted_exactly(
     assert np.array_equal(plane[0], stored.reshape(count, 4, width // 4, 4).mean(axis=(1, 3), dtype=np.float64))
 
 
-def test_passes_side_by_side_share_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where all kept threads are at work already, who asks for help does it alone."""
+def test_passes_side_by_side_have_hands_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bands, "BAND_PX", 40)
     stored = [contents(I2, (60, 33), seed, "wild") for seed in range(6)]
     found: dict[int, tuple[NDArray[np.float32], Counted]] = {}
@@ -411,6 +412,28 @@ def test_a_stream_is_read_in_order_by_many_threads(monkeypatch: pytest.MonkeyPat
     stored = contents(I2, (600, 20), 3, "wild")
     plane, _ = run(stored, I2, factor=2, threads=6, in_order=True)
     assert np.array_equal(plane, run(stored, I2, factor=2)[0])
+
+
+@pytest.mark.parametrize("had", [0, 2])
+@pytest.mark.parametrize("in_order", [False, True])
+def test_a_pass_is_made_by_the_threads_there_are(had: int, in_order: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if len(begun) == had:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(bands, "BAND_PX", 40)
+    monkeypatch.setattr(bands, "CREW", Crew())
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    stored = contents(I2, (600, 20), 3, "wild")
+    plane, counted = run(stored, I2, factor=2, threads=5, in_order=in_order)
+    assert len(begun) == had
+    alone, expected = run(stored, I2, factor=2)
+    assert np.array_equal(plane, alone) and np.array_equal(counted.histogram, expected.histogram)
 
 
 def test_a_stream_that_breaks_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,10 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from cgi_worker.kernels import sharing
 from cgi_worker.kernels.sharing import AHEAD, in_order, share_out
 
 WAIT_S = 20.0
@@ -41,21 +39,6 @@ def test_this_thread_takes_part_and_others_do() -> None:
 
     share_out(meet, range(2), 2)
     assert threading.get_ident() in seen and len(seen) == 2
-
-
-def test_threads_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other threads of the process come and go: only those that took part are counted."""
-    monkeypatch.setattr(sharing, "KEPT", sharing.Kept())
-    seen: set[threading.Thread] = set()
-
-    def work(seconds: float) -> None:
-        seen.add(threading.current_thread())
-        time.sleep(seconds)
-
-    for _ in range(20):
-        share_out(work, [0.001] * 9, 3)
-        share_out(work, [0.001] * 9, 2)
-    assert 2 <= len(seen) <= 3
 
 
 def test_what_is_made_waits_within_a_bound() -> None:
@@ -114,33 +97,3 @@ def test_nothing_is_held_when_it_is_done() -> None:
         del array
         gc.collect(0)
         assert gone() is None
-
-
-@pytest.mark.parametrize("had", [0, 1])
-def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch, had: int) -> None:
-    """Nothing of what was refused is done later, nor held."""
-    start, left = ThreadPoolExecutor._adjust_thread_count, [had]  # type: ignore[attr-defined]
-
-    def refuse(pool: ThreadPoolExecutor) -> None:
-        if not left[0]:
-            raise RuntimeError("can't start new thread")
-        left[0] -= 1
-        start(pool)
-
-    def work(number: int) -> None:
-        time.sleep(0.001)
-        done.append(number)
-
-    monkeypatch.setattr(sharing, "KEPT", sharing.Kept())
-    done: list[int] = []
-    with monkeypatch.context() as refusing:
-        refusing.setattr(ThreadPoolExecutor, "_adjust_thread_count", refuse)
-        with pytest.raises(RuntimeError, match="can't start"):
-            share_out(work, range(1000), 3)
-    count = len(done)
-    assert count < 1000
-    time.sleep(0.02)
-    assert len(done) == count
-    done.clear()
-    share_out(work, range(9), 3)
-    assert sorted(done) == list(range(9))

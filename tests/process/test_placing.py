@@ -2,14 +2,15 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 
 import pytest
 
 from cgi_worker import placing, run
-from cgi_worker.kernels.sharing import Kept, share_out
+from cgi_worker.kernels.crew import Crew
+from cgi_worker.kernels.sharing import share_out
 from cgi_worker.placing import apart
 
 ALLOWED = os.sched_getaffinity(0)
@@ -42,9 +43,9 @@ def waiting(count: int) -> Iterator[list[int]]:
             thread.join()
 
 
-@pytest.mark.parametrize("helpers", [0, 1, 2])
-def test_processors_are_divided(helpers: int) -> None:
-    with waiting(helpers) as ids, apart(ids):
+@pytest.mark.parametrize("hands", [0, 1, 2])
+def test_processors_are_divided(hands: int) -> None:
+    with waiting(hands) as ids, apart(ids):
         parts = [os.sched_getaffinity(thread) for thread in (0, *ids)]
         enough = parts[: len(ALLOWED)]
         assert sum(map(len, enough)) == len(ALLOWED) and set().union(*enough) == ALLOWED
@@ -60,7 +61,7 @@ def test_the_caller_stays_and_helpers_are_elsewhere_also_after_another_time(monk
                 assert cpu not in os.sched_getaffinity(ids[0]) or len(ALLOWED) == 1
 
 
-def test_where_this_thread_may_not_run_no_helper_does() -> None:
+def test_where_this_thread_may_not_run_no_hand_does() -> None:
     first = {min(ALLOWED)}
     os.sched_setaffinity(0, first)
     try:
@@ -71,7 +72,7 @@ def test_where_this_thread_may_not_run_no_helper_does() -> None:
         os.sched_setaffinity(0, ALLOWED)
 
 
-def test_a_helper_that_has_ended_is_nobodys_loss() -> None:
+def test_a_hand_that_has_ended_is_nobodys_loss() -> None:
     with waiting(1) as ids:
         pass
     with apart(ids):
@@ -79,14 +80,31 @@ def test_a_helper_that_has_ended_is_nobodys_loss() -> None:
 
 
 def test_steps_keep_threads_apart() -> None:
-    assert run.KEPT.apart is apart  # type: ignore[attr-defined]
+    assert run.CREW.apart is apart  # type: ignore[attr-defined]
+
+
+def test_only_those_who_take_part_are_placed() -> None:
+    crew, placed = Crew(), list[int]()
+    asked: list[tuple[int, set[int]]] = []
+
+    @contextmanager
+    def watch(ids: Sequence[int]) -> Iterator[None]:
+        with apart(ids):
+            asked.append((len(ids), set.union(os.sched_getaffinity(0), *map(os.sched_getaffinity, ids))))
+            yield
+
+    crew.apart = watch
+    for count in (2, 1, 2, 0):
+        with crew.beside(lambda: placed.append(threading.get_native_id()), lambda: None, count):
+            pass
+    assert asked == [(2, ALLOWED), (1, ALLOWED), (2, ALLOWED), (0, ALLOWED)], "all processors are somebody's"
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_who_shares_is_apart_while_it_lasts(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Kept()
-    kept.apart = apart
-    monkeypatch.setattr("cgi_worker.kernels.sharing.KEPT", kept)
+    crew = Crew()
+    crew.apart = apart
+    monkeypatch.setattr("cgi_worker.kernels.sharing.CREW", crew)
     met, where = threading.Barrier(2, timeout=WAIT_S), SimpleQueue[set[int]]()
 
     def work(number: int) -> None:
