@@ -3,14 +3,14 @@
 from typing import Final
 
 from cgi_worker.answers import measure
-from cgi_worker.kernels.crew import CREW
+from cgi_worker.kernels.hands import HANDS
 from cgi_worker.placing import apart
 from cgi_worker.steps import deliver, encode, halve, parse, read, reduce, sample, tile, tile_list, tone
 from cgi_worker.steps.work import Made, Work
 from cgi_worker.wire.failure import StepFailed
 from cgi_worker.wire.steps import Deliver, Encode, Halve, Measure, Parse, Read, Reduce, Sample, Stage, Tile, Tiles, Tone
 
-CREW.apart = apart
+HANDS.apart = apart
 NO_THREAD: Final = "can't start new thread"  # Words of Python's RuntimeError, which has no number.
 
 

@@ -52,7 +52,7 @@ log = logging.getLogger("imgd")
 CONNECTIONS_ANY = 1_000_000
 EXIT_OK = 0
 EXIT_OUR_BUG = 70  # EX_SOFTWARE: a supervisor is to start it again.
-GARBAGE_MIN = 20_000  # Objects made and not gone, before the young ones are looked at.
+GARBAGE_MIN = 5_000  # Objects made and not gone, before the young ones are looked at.
 CGI_PLACES = 64  # CGI programs answered at the same time; the web server starts no more of them than it has slots for.
 STATUS_S = 5.0
 
@@ -328,10 +328,10 @@ def _status(house: _House, reloading: Reloading, ending: _Ending, server: HttpSe
 
 def _collect_seldom() -> None:
     """Look for dead cycles less often, and never in what is there for good: with hundreds of sessions each look at all
-    objects would keep everybody waiting."""
+    objects would keep everybody waiting, and so does one at very many young ones (some 150 of each connection)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE_MIN, 20, 50)
+    gc.set_threshold(GARBAGE_MIN, 5, 40)
 
 
 def _announce(listening: Listening) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgi_worker.kernels.counts import collect
-from cgi_worker.kernels.crew import CREW
 from cgi_worker.kernels.floats import reduce_floats
+from cgi_worker.kernels.hands import HANDS
 from cgi_worker.kernels.means import FACTOR_MAX, reduce_means
 from cgi_worker.kernels.narrow import reduce_narrow
 from cgi_worker.kernels.reduce import (
@@ -143,7 +143,7 @@ def reduce_bands(over: Pass, grid: Grid, scaling: Scaling, plane: NDArray[np.flo
     def work() -> None:
         histograms.append(_carry_out(shared, grid, scaling, plane))
 
-    with CREW.beside(work, shared.end, hands):
+    with HANDS.beside(work, shared.end, hands):
         histograms.append(_carry_out(shared.lead(), grid, scaling, plane))
     return _merge(sum(histograms[1:], start=histograms[0]), sums, grid)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Condition
 from typing import Final, Generic, TypeVar
 
-from cgi_worker.kernels.crew import CREW
+from cgi_worker.kernels.hands import HANDS
 
 Turn = TypeVar("Turn")
 Result = TypeVar("Result")
@@ -33,7 +33,7 @@ def in_order(make: Callable[[Turn], Result], waiting: Sequence[Turn], threads: i
         yield from map(make, waiting)
         return
     share = _Share(make, waiting, threads + AHEAD)
-    with CREW.beside(share.work, share.end, hands):
+    with HANDS.beside(share.work, share.end, hands):
         yield from share.give()
 
 

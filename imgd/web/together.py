@@ -2,8 +2,10 @@
 
 import struct
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
 from typing import Any, Final, cast
 
+import trio
 from hypercorn.config import Config
 from hypercorn.protocol.events import Data
 from hypercorn.protocol.ws_stream import WSStream
@@ -125,4 +127,15 @@ class TogetherTasks(TaskGroup):
             scope["extensions"][_TOGETHER] = Together(_into_stream(send.__self__)) if is_stream else self._together
         elif scope["http_version"] != "2":
             send = self._together.sending(send)
-        return await super().spawn_app(app, config, scope, send)
+        return await super().spawn_app(cast(AppWrapper, partial(_serve, app)), config, scope, send)
+
+
+async def _serve(app: AppWrapper, *parts: Any) -> None:
+    """Serve a request. That all of it was cancelled is told anew: hypercorn's frame would hold the group that told it,
+    and this in turn that frame and all that was being sent, until somebody looks for dead cycles."""
+    try:
+        return await app(*parts)
+    except BaseExceptionGroup as error:
+        if error.split(trio.Cancelled)[1] is not None:
+            raise
+    await trio.lowlevel.checkpoint()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cgi_worker.kernels import bands
 from cgi_worker.kernels.bands import Counted, Pass, reduce_bands
 from cgi_worker.kernels.counts import collect, moments
-from cgi_worker.kernels.crew import Crew
+from cgi_worker.kernels.hands import Hands
 from cgi_worker.kernels.means import reduce_means
 from cgi_worker.kernels.reduce import (
     BINS,
@@ -427,7 +427,7 @@ def test_a_pass_is_made_by_the_threads_there_are(had: int, in_order: bool, monke
         start(thread)
 
     monkeypatch.setattr(bands, "BAND_PX", 40)
-    monkeypatch.setattr(bands, "CREW", Crew())
+    monkeypatch.setattr(bands, "HANDS", Hands())
     monkeypatch.setattr(threading.Thread, "start", refuse)
     stored = contents(I2, (600, 20), 3, "wild")
     plane, counted = run(stored, I2, factor=2, threads=5, in_order=in_order)

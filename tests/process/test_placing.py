@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import pytest
 
 from cgi_worker import placing, run
-from cgi_worker.kernels.crew import Crew
+from cgi_worker.kernels.hands import Hands
 from cgi_worker.kernels.sharing import share_out
 from cgi_worker.placing import apart
 
@@ -80,11 +80,11 @@ def test_a_hand_that_has_ended_is_nobodys_loss() -> None:
 
 
 def test_steps_keep_threads_apart() -> None:
-    assert run.CREW.apart is apart  # type: ignore[attr-defined]
+    assert run.HANDS.apart is apart  # type: ignore[attr-defined]
 
 
 def test_only_those_who_take_part_are_placed() -> None:
-    crew, placed = Crew(), list[int]()
+    hands, placed = Hands(), list[int]()
     asked: list[tuple[int, set[int]]] = []
 
     @contextmanager
@@ -93,18 +93,18 @@ def test_only_those_who_take_part_are_placed() -> None:
             asked.append((len(ids), set.union(os.sched_getaffinity(0), *map(os.sched_getaffinity, ids))))
             yield
 
-    crew.apart = watch
+    hands.apart = watch
     for count in (2, 1, 2, 0):
-        with crew.beside(lambda: placed.append(threading.get_native_id()), lambda: None, count):
+        with hands.beside(lambda: placed.append(threading.get_native_id()), lambda: None, count):
             pass
     assert asked == [(2, ALLOWED), (1, ALLOWED), (2, ALLOWED), (0, ALLOWED)], "all processors are somebody's"
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_who_shares_is_apart_while_it_lasts(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    crew = Crew()
-    crew.apart = apart
-    monkeypatch.setattr("cgi_worker.kernels.sharing.CREW", crew)
+    hands = Hands()
+    hands.apart = apart
+    monkeypatch.setattr("cgi_worker.kernels.sharing.HANDS", hands)
     met, where = threading.Barrier(2, timeout=WAIT_S), SimpleQueue[set[int]]()
 
     def work(number: int) -> None:

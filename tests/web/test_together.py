@@ -1,11 +1,17 @@
 """An answer is written in one go, as far as it is there; and whoever takes nothing of it is noticed all the same."""
 
+import gc
+import weakref
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import trio
+import trio.testing
+from hypercorn.config import Config
 
 from imgd.web.connection import Connection
+from imgd.web.together import Together, TogetherTasks
 from tests.web import peer
 from tests.web.rig import MemoryEngine, Script, serving
 
@@ -71,3 +77,31 @@ async def test_what_breaks_off_after_its_head_ends_the_connection(tmp_path: Path
             answer = await peer.read_all(stream)
         assert answer.endswith(b"aaa"), "what was said before is not lost, and nobody takes it for whole"
         await stream.aclose()
+
+
+async def test_what_a_request_held_goes_with_it_when_it_is_cancelled() -> None:
+    """At once: nobody looks for dead cycles here."""
+    held = weakref.WeakSet[trio.Event]()
+
+    async def hold(*_: Any) -> None:
+        piece = trio.Event()
+        held.add(piece)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            await piece.wait()
+
+    async def none(_: Any) -> None:
+        await trio.lowlevel.checkpoint()
+
+    gc.disable()
+    try:
+        with trio.CancelScope() as life:
+            async with TogetherTasks(Together(none)) as requests:
+                await requests.spawn_app(cast(Any, hold), Config(), {"type": "http", "http_version": "1.1"}, none)
+                await trio.testing.wait_all_tasks_blocked()
+                assert len(held) == 1
+                life.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert not held
+    finally:
+        gc.enable()

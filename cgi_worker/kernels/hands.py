@@ -1,4 +1,4 @@
-"""Crew: threads that work beside another one, and are kept for the next time.
+"""Hands: threads that work beside another one, and are kept for the next time.
 
 To wake one takes half as long as to begin one, and nothing has to end it.
 """
@@ -13,7 +13,7 @@ from typing import Final
 Work = Callable[[], None]
 
 
-class Crew:
+class Hands:
     """The hands of a process.
 
     apart  what is entered while some of them are at work, with their native ids.
@@ -72,7 +72,7 @@ class Crew:
         return None
 
 
-CREW: Final = Crew()
+HANDS: Final = Hands()
 
 
 class _Hand:
@@ -83,7 +83,7 @@ class _Hand:
 
         Raises  RuntimeError if there are as many threads as the system allows.
         """
-        self._pool = ThreadPoolExecutor(1, "crew")
+        self._pool = ThreadPoolExecutor(1, "hand")
         self._thread = self._pool.submit(current_thread).result()
         self.native_id = self._thread.native_id or 0
 

@@ -1,4 +1,4 @@
-"""Crew: they are kept, as many as there are to be had, hold nothing, and nobody waits for one that is not there."""
+"""Hands: they are kept, as many as there are to be had, hold nothing, and nobody waits for one that is not there."""
 
 import gc
 import os
@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from cgi_worker.kernels import bands, sharing
-from cgi_worker.kernels.crew import Crew
+from cgi_worker.kernels.hands import Hands
 from cgi_worker.kernels.sharing import share_out
 
 WAIT_S = 20.0
 
 
-@pytest.fixture(name="crew")
-def _own_crew(monkeypatch: pytest.MonkeyPatch) -> Crew:
-    own = Crew()
+@pytest.fixture(name="hands")
+def _own_hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
+    own = Hands()
     for module in (sharing, bands):
-        monkeypatch.setattr(module, "CREW", own)
+        monkeypatch.setattr(module, "HANDS", own)
     return own
 
 
@@ -51,14 +51,14 @@ def who_meets(count: int) -> set[int]:
     return seen
 
 
-def test_they_are_kept(crew: Crew) -> None:
+def test_they_are_kept(hands: Hands) -> None:
     three, two = who_meets(3), who_meets(2)
     assert len(three) == 3 and two < three
     assert who_meets(3) == three and who_meets(2) == two
     assert who_meets(4) > three, "those that wait already are among more"
 
 
-def test_two_who_share_at_a_time_have_hands_of_their_own(crew: Crew) -> None:
+def test_two_who_share_at_a_time_have_hands_of_their_own(hands: Hands) -> None:
     met = threading.Barrier(4, timeout=WAIT_S)
 
     def share() -> None:
@@ -73,7 +73,7 @@ def test_two_who_share_at_a_time_have_hands_of_their_own(crew: Crew) -> None:
 
 @pytest.mark.parametrize("had", [0, 1])
 def test_what_is_shared_is_done_without_them_and_with_them_when_they_can_be_had_again(
-    crew: Crew, monkeypatch: pytest.MonkeyPatch, had: int
+    hands: Hands, monkeypatch: pytest.MonkeyPatch, had: int
 ) -> None:
     done: list[int] = []
     with monkeypatch.context() as patch:
@@ -84,23 +84,23 @@ def test_what_is_shared_is_done_without_them_and_with_them_when_they_can_be_had_
     assert len(who_meets(4)) == 4
 
 
-def test_a_hand_that_fails_ends_it_and_goes_on_to_other_work(crew: Crew) -> None:
+def test_a_hand_that_fails_ends_it_and_goes_on_to_other_work(hands: Hands) -> None:
     ended = threading.Event()
 
     def fail() -> None:
         raise ValueError("not this")
 
-    with pytest.raises(ValueError, match="not this"), crew.beside(fail, ended.set, 1):
+    with pytest.raises(ValueError, match="not this"), hands.beside(fail, ended.set, 1):
         assert ended.wait(WAIT_S)
     assert len(who_meets(2)) == 2
 
 
-def test_of_two_failures_this_threads_own_is_raised(crew: Crew) -> None:
+def test_of_two_failures_this_threads_own_is_raised(hands: Hands) -> None:
     def fail() -> None:
         raise ValueError("the hand's")
 
     def own() -> None:
-        with crew.beside(fail, ended.set, 1):
+        with hands.beside(fail, ended.set, 1):
             assert ended.wait(WAIT_S)
             raise KeyError("own")
 
@@ -109,15 +109,15 @@ def test_of_two_failures_this_threads_own_is_raised(crew: Crew) -> None:
         own()
 
 
-def test_work_that_nobody_got_round_to_is_not_done_later(crew: Crew) -> None:
+def test_work_that_nobody_got_round_to_is_not_done_later(hands: Hands) -> None:
     """One hand is held up by what it did before it was given this."""
     goes_on, done = threading.Event(), list[int]()
     who_meets(2)
-    held_up = crew._idle[0]
-    blocker = crew.beside(lambda: goes_on.wait(WAIT_S) and None, goes_on.set, 1)
+    held_up = hands._idle[0]
+    blocker = hands.beside(lambda: goes_on.wait(WAIT_S) and None, goes_on.set, 1)
     with blocker:
-        crew._idle.append(held_up)  # As if it were free.
-        with crew.beside(lambda: done.append(1), lambda: None, 1):
+        hands._idle.append(held_up)  # As if it were free.
+        with hands.beside(lambda: done.append(1), lambda: None, 1):
             pass
     time.sleep(0.02)
     assert not done
@@ -125,7 +125,7 @@ def test_work_that_nobody_got_round_to_is_not_done_later(crew: Crew) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_nothing_is_held_afterwards(crew: Crew, fails: bool) -> None:
+def test_nothing_is_held_afterwards(hands: Hands, fails: bool) -> None:
     """A segment is detached at once: a hand that still held an array of it would be in the way."""
     for _ in range(300):
         array = np.zeros(100)
@@ -145,7 +145,7 @@ def filling(array: np.ndarray[Any, Any], fails: bool) -> Callable[[int], None]:
     return fill
 
 
-def test_a_process_that_was_forked_begins_hands_of_its_own(crew: Crew) -> None:
+def test_a_process_that_was_forked_begins_hands_of_its_own(hands: Hands) -> None:
     who_meets(3)
     child = os.fork()
     if not child:
