@@ -166,7 +166,7 @@ describe.each(SIZES)("$name", (size) => {
     await watched.keeps("links-wrong-look");
     await goesTo(watched, `#frame=${BLOCKS}&${LOOK}`);
     await watched.shows(BLOCKS);
-    await expect.poll(() => watched.page.getByRole("alert").filter({ hasText: /\S/ }).allInnerTexts()).toEqual([]);
+    await expect.poll(() => watched.page.getByRole("alert").filter({ hasText: /\S/ }).allInnerTexts(), { timeout: 10_000 }).toEqual([]);
     const stage = await stageOf(watched);
     await isRight(watched, stand.truth, fitted(sizeOf(stand.truth.blocks), stage), stage, 48);
     watched.expected.push(/status of 40[04]/);

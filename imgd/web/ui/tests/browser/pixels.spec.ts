@@ -112,7 +112,7 @@ describe.each(SIZES)("$name", (size) => {
     const at = (x: number, y: number): Point => seenAt(camera, stage, [x, stand.truth.truncated.of - y]);
     await comesTo(watched, [at(150, 50), at(150, 150), at(650, 225)], [grey(1000), grey(9000), grey(22_000)]);
     await comesTo(watched, [at(150, 280), at(450, 400), at(650, 590)], [[255, 0, 0], [255, 0, 0], [255, 0, 0]], 20);
-    await expect.poll(() => watched.page.getByRole("note").first().innerText()).toMatch(/truncated.*250 of 600 rows/);
+    await expect.poll(() => watched.page.getByRole("note").first().innerText(), { timeout: 10_000 }).toMatch(/truncated.*250 of 600 rows/);
     await watched.keeps("pixels-truncated");
     await closes(watched);
   });
