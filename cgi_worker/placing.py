@@ -16,6 +16,8 @@ def apart(hands: Sequence[int]) -> Iterator[None]:
     for one that its host has taken away: a thread that is woken is then put where the thread that wakes it runs, beside
     processors that do nothing, and two do their work there in turns.
 
+    What it is given back are the processors there are now: of others that come later it has none.
+
     hands  native ids of threads of this process; they keep their part until the next time.
     """
     allowed = os.sched_getaffinity(0)

@@ -227,13 +227,14 @@ class _Fed:
         self._read.put(None)
 
     def _take(self, *, wait: bool = True) -> _Turn | None:
+        if self._is_over:  # Not when one was taken: it would be lost.
+            return None
         try:
             turn = self._read.get(wait)
         except Empty:
             return None
-        if turn is None or self._is_over:
+        if turn is None:
             self._read.put(None)
-            return None
         return turn
 
 

@@ -6,7 +6,7 @@ To wake one takes half as long as to begin one, and nothing has to end it.
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from threading import current_thread
 from typing import Final
 
@@ -35,7 +35,7 @@ class Hands:
         Raises  what one of them raises, if nothing else was raised.
         """
         team = self._team(count)
-        boxes = [[end, work] for _ in team]
+        boxes = [_Box(work, end) for _ in team]
         begun: list[Future[None]] = []
         try:
             with self.apart([hand.native_id for hand in team]):
@@ -45,14 +45,15 @@ class Hands:
                     yield
                 finally:
                     end()
-                    begun = [each for each in begun if not each.cancel()]
-                    wait(begun)
-                    for box in boxes:
-                        box.clear()  # What was not begun stays where it waited.
+                    wait([each for each in begun if not each.cancel()])
+                    errors = list(filter(None, map(_Box.emptied, boxes)))
         finally:
             self._idle.extend(reversed(team))  # The one that is asked first is so the next time.
-        while begun:
-            begun.pop(0).result()
+        if errors:
+            try:
+                raise errors[0]
+            finally:
+                errors.clear()  # It leads to this frame.
 
     def _team(self, count: int) -> list["_Hand"]:
         team: list[_Hand] = []
@@ -65,10 +66,10 @@ class Hands:
 
     def _kept(self) -> "_Hand | None":
         """Take one that waits; those of a process that this one was forked from do not."""
-        while self._idle:
-            hand = self._idle.pop()
-            if hand.is_there():
-                return hand
+        with suppress(IndexError):
+            while not (hand := self._idle.pop()).is_there():
+                pass
+            return hand
         return None
 
 
@@ -90,15 +91,35 @@ class _Hand:
     def is_there(self) -> bool:
         return self._thread.is_alive()
 
-    def give(self, box: list[Work]) -> Future[None]:
-        """Have it do next what is in a box: a pool holds what it was given a little longer than until it is done."""
-        return self._pool.submit(_open, box)
+    def give(self, box: "_Box") -> Future[None]:
+        """Have it do next what is in a box."""
+        return self._pool.submit(box.open)
 
 
-def _open(box: list[Work]) -> None:
-    work, end = box.pop(), box.pop()
-    try:
-        work()
-    except BaseException:
-        end()
-        raise
+class _Box:
+    """What a hand is to do, and then what went wrong: a pool holds what it was given, and what that raises, a little
+    longer than until it is done."""
+
+    def __init__(self, work: Work, end: Work) -> None:
+        self._held: tuple[Work, Work] | None = work, end
+        self._error: BaseException | None = None
+
+    def open(self) -> None:
+        """Do it."""
+        assert self._held is not None
+        with self:
+            self._held[0]()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if error is not None and self._held is not None:
+            self._error = error
+            self._held[1]()
+        return True
+
+    def emptied(self) -> BaseException | None:
+        """Let go of all that is in it; give what went wrong."""
+        error, self._held, self._error = self._error, None, None
+        return error

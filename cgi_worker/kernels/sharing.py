@@ -16,7 +16,8 @@ def share_out(do: Callable[[Turn], object], waiting: Iterable[Turn], threads: in
 
     Raises  what any of them raises; the others begin nothing further then, and are done when this returns.
     """
-    for _ in in_order(do, tuple(waiting), threads):
+    all_of_it = tuple(waiting)
+    for _ in _shared(do, all_of_it, threads, most=len(all_of_it)):
         pass
 
 
@@ -28,11 +29,15 @@ def in_order(make: Callable[[Turn], Result], waiting: Sequence[Turn], threads: i
     Raises  as `share_out`; the same holds for a caller who goes away.
     Memory  as many results as there are threads, and `AHEAD`.
     """
+    return _shared(make, waiting, threads, most=threads + AHEAD)
+
+
+def _shared(make: Callable[[Turn], Result], waiting: Sequence[Turn], threads: int, *, most: int) -> Iterator[Result]:
     hands = min(threads, len(waiting)) - 1
     if hands < 1:
         yield from map(make, waiting)
         return
-    share = _Share(make, waiting, threads + AHEAD)
+    share = _Share(make, waiting, most)
     with HANDS.beside(share.work, share.end, hands):
         yield from share.give()
 

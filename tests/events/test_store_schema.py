@@ -43,23 +43,23 @@ async def test_many_daemons_that_start_at_once_make_one_schema(place: Place) -> 
     assert place.run("SELECT count(*), max(id) FROM events") == [(6, 6)]
 
 
-async def test_a_file_that_somebody_else_is_making_is_waited_for(tmp_path: Path) -> None:
+async def test_a_file_that_somebody_else_is_making_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "events.db"
-    other = sqlite3.connect(path, isolation_level=None)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
-    ended = False
+    refused: list[float] = []
 
-    async def end() -> None:
-        nonlocal ended
-        await trio.sleep(0.2)
-        ended = True
-        other.close()
+    def sleep(seconds: float) -> None:
+        refused.append(seconds)
+        other.rollback()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(end)
-        async with open_store(f"sqlite:{path}") as store:
-            assert ended
-            assert await store.publish([draft()]) == [1]
+    monkeypatch.setattr("imgd.events.sqlite.time.sleep", sleep)
+    async with open_store(f"sqlite:{path}") as store:
+        assert await store.publish([draft()]) == [1]
+    assert refused
+    other.close()
 
 
 async def test_a_step_of_the_schema_is_taken_once_and_keeps_what_is_there(place: Place) -> None:

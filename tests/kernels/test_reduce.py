@@ -3,7 +3,9 @@
 import math
 import os
 import threading
+import time
 from collections.abc import Iterator
+from queue import SimpleQueue
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -283,7 +285,7 @@ def test_full_pixels_are_those_from_a_value_on(case: dict[str, Any], brim: float
 def test_threads_change_nothing(case: dict[str, Any], threads: int, in_order: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bands, "BAND_PX", 40)  # Many bands even in a small frame.
-        one, several = run(**case, threads=1), run(**case, threads=threads, in_order=in_order)
+        one, several = (run(**case, threads=each, in_order=in_order) for each in (1, threads))
     assert one[0].tobytes() == several[0].tobytes()
     for left, right in zip(one[1], several[1], strict=True):
         assert left.tobytes() == right.tobytes()
@@ -407,11 +409,25 @@ def test_passes_side_by_side_have_hands_of_their_own(monkeypatch: pytest.MonkeyP
         assert np.array_equal(found[number][1].histogram, counted.histogram)
 
 
-def test_a_stream_is_read_in_order_by_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("late_s", [0.0, 0.003])
+def test_a_stream_is_read_in_order_by_many_threads(late_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where hands are held up just when they have taken something, so that all the rest is done meanwhile."""
+    leader = threading.get_ident()
+
+    class Late(SimpleQueue):  # type: ignore[type-arg]
+        def get(self, *how: Any) -> Any:
+            taken = super().get(*how)
+            if threading.get_ident() != leader:
+                time.sleep(late_s)
+            return taken
+
     monkeypatch.setattr(bands, "BAND_PX", 40)
-    stored = contents(I2, (600, 20), 3, "wild")
-    plane, _ = run(stored, I2, factor=2, threads=6, in_order=True)
-    assert np.array_equal(plane, run(stored, I2, factor=2)[0])
+    monkeypatch.setattr(bands, "SimpleQueue", Late)
+    stored = contents(I2, (60, 20), 3, "wild")
+    alone, expected = run(stored, I2, factor=2)
+    for threads in (2, 3, 6):
+        plane, counted = run(stored, I2, factor=2, threads=threads, in_order=True)
+        assert np.array_equal(plane, alone) and np.array_equal(counted.histogram, expected.histogram)
 
 
 @pytest.mark.parametrize("had", [0, 2])

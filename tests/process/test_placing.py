@@ -84,20 +84,22 @@ def test_steps_keep_threads_apart() -> None:
 
 
 def test_only_those_who_take_part_are_placed() -> None:
-    hands, placed = Hands(), list[int]()
-    asked: list[tuple[int, set[int]]] = []
+    hands, teams = Hands(), list[Sequence[int]]()
 
     @contextmanager
     def watch(ids: Sequence[int]) -> Iterator[None]:
+        teams.append(ids)
+        idle = {thread: os.sched_getaffinity(thread) for thread in set(teams[0]) - set(ids)}
         with apart(ids):
-            asked.append((len(ids), set.union(os.sched_getaffinity(0), *map(os.sched_getaffinity, ids))))
+            assert set().union(*map(os.sched_getaffinity, (0, *ids))) == ALLOWED, "all processors are somebody's"
             yield
+        assert idle == {thread: os.sched_getaffinity(thread) for thread in idle}
 
     hands.apart = watch
     for count in (2, 1, 2, 0):
-        with hands.beside(lambda: placed.append(threading.get_native_id()), lambda: None, count):
+        with hands.beside(lambda: None, lambda: None, count):
             pass
-    assert asked == [(2, ALLOWED), (1, ALLOWED), (2, ALLOWED), (0, ALLOWED)], "all processors are somebody's"
+    assert [len(ids) for ids in teams] == [2, 1, 2, 0]
 
 
 @pytest.mark.parametrize("fails", [False, True])
