@@ -328,7 +328,7 @@ def _status(house: _House, reloading: Reloading, ending: _Ending, server: HttpSe
 
 def _collect_seldom() -> None:
     """Look for dead cycles less often, and never in what is there for good: with hundreds of sessions each look at all
-    objects would keep everybody waiting, and so does one at very many young ones (some 150 of each connection)."""
+    objects would keep everybody waiting, and so does one at very many young ones (each connection leaves some)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_MIN, 5, 40)
