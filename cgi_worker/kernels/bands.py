@@ -128,7 +128,7 @@ def reduce_bands(over: Pass, grid: Grid, scaling: Scaling, plane: NDArray[np.flo
     plane   (channels or twice as many, R, C) float32; not touched if grid.pooling is NOTHING, nor outside these rows.
 
     Raises  what lending raises; some of the plane is written then.
-    Memory  about 1 MB a thread if counting, and what is lent.
+    Memory  up to 2 MB a thread if counting, and what is lent.
     """
     cut = bands(grid, apart=over.apart)
     sums = np.zeros((len(cut), 5, 4))

@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 
 from cgi_worker.kernels.compiled import compiled, part, repeated
 from cgi_worker.kernels.pairs import part_pairs
-from cgi_worker.kernels.reduce import BINS
+from cgi_worker.kernels.reduce import BINS, SITES
 
 
-@compiled(numba.u4[:, ::1], repeated(numba.i8, 4), numba.u8[:, ::1])
+@compiled(numba.u4[:, ::1], repeated(numba.i8, SITES), numba.u8[:, ::1])
 def collect(counts: NDArray[np.uint32], channels: tuple[int, int, int, int], histogram: NDArray[np.uint64]) -> None:
     """Add counters to the histogram, and empty them.
 
-    counts     (TABLES, BINS + 1) uint32, of which the first four are added, pairs to the first one before; the last bin
+    counts     (TABLES, BINS + 1) uint32, of which the first four are added, pairs to their sites' before; the last bin
                of each is thrown away.
     channels   to which channel each of the four belongs.
     histogram  (channels, BINS) uint64.
     """
     part_pairs(counts)
-    for table in range(4):
+    for table in range(SITES):
         for value in range(BINS):
             histogram[channels[table], value] += np.uint64(counts[table, value])
         counts[table] = 0

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from cgi_worker.kernels.compiled import record
 
 BINS: Final = 65_536
-TABLES: Final = 5  # Of counters.
-PAIRS: Final = 4  # The one in which `means` counts pairs.
+SITES: Final = 4  # Of a cell of a Bayer mosaic; any other frame has one.
+PAIRS: Final = SITES  # The first of the tables in which `means` counts pairs, one for each site.
+TABLES: Final = PAIRS + SITES  # Of counters.
 FLOAT32_MAX: Final = 3.4028234663852886e38  # A pixel beyond it (or NaN) is bad: no float32 picture can hold it.
 
 # Kinds of stored pixels.
@@ -96,7 +97,7 @@ class Into(NamedTuple):
             second half gets the number of good pixels of each block.
     counts  (TABLES, BINS + 1) uint32, counters of this thread: one row for every fourth pixel, or for each site of a
             Bayer mosaic, so that equal neighbours do not wait for each other; the last bin takes the bad pixels (wide
-            only). The last row is PAIRS; its last bin tells from which base on they are counted, plus 1.
+            only). Rows from PAIRS on count pairs, by site; their last bin tells from which base on, plus 1.
     sums    (5, 4) float64, of the band's good pixels by site (wide only): sum, minimum, maximum, sum of squares about
             the bins' centre, number of full ones.
     """

@@ -1,12 +1,14 @@
 """Settle: columns added up over the rows of blocks become blocks' means; for `means`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from cgi_worker.kernels.compiled import part
 from cgi_worker.kernels.reduce import FLOAT32_MAX
+
+NARROW_MAX: Final = 16  # Blocks of this side, of pixels less than 256 above a base, add up to 16 bits.
 
 
 def _summing(count: int) -> Callable[[Any, Any], None]:
@@ -28,7 +30,7 @@ _sum2, _sum3, _sum5, _sum7 = _summing(2), _summing(3), _summing(5), _summing(7)
 
 
 @part
-def _squeeze(columns: Any, spare: Any, factor: Any) -> Any:
+def squeeze(columns: Any, spare: Any, factor: Any) -> Any:
     """Add up each `factor` neighbours, and give the sums: they are in one of the two, which are both used up."""
     size = columns.size
     while factor > 1:
@@ -55,23 +57,86 @@ def _squeeze(columns: Any, spare: Any, factor: Any) -> Any:
 
 
 @part
-def _squeeze_pairs(columns: Any, spares: Any, n: Any, factor: Any) -> Any:
-    """Do so with rows of both parities; even and odd columns are kept apart, as halves of words."""
-    upper, lower = columns[0, :n].view(np.uint64), columns[1, :n].view(np.uint64)
-    above, below = spares[0].view(np.uint64), spares[1].view(np.uint64)
-    return _squeeze(upper, above, factor // 2), _squeeze(lower, below, factor // 2)
+def add_up(columns: Any, spares: Any, grid: Any, parity: Any, sums: Any) -> None:
+    """Add up, by blocks, columns of a mosaic's rows of one parity, to the sums of their channels."""
+    words = squeeze(columns.view(np.uint64), spares.view(np.uint64), grid.factor // 2)
+    for side in range(2):
+        own, shift = sums[_channel(grid, parity, side)], np.uint64(32 * side)
+        for block in range(words.size):
+            own[block] += np.uint32(words[block] >> shift)
 
 
 @part
-def _pick(pairs: Any, grid: Any, channel: Any, sums: Any) -> None:
-    """Add up the halves that are of one channel."""
-    above, below = pairs
-    left, right, none = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFF00000000), np.uint64(0)
-    upper = (left if grid.site00 == channel else none) | (right if grid.site01 == channel else none)
-    lower = (left if grid.site10 == channel else none) | (right if grid.site11 == channel else none)
-    for block in range(sums.size):
-        both = (above[block] & upper) + (below[block] & lower)
-        sums[block] = np.uint32(both) + np.uint32(both >> np.uint64(32))
+def _channel(grid: Any, parity: Any, side: Any) -> Any:
+    if grid.parities == 1:
+        return np.int64(0)
+    if parity == 0:
+        return grid.site01 if side else grid.site00
+    return grid.site11 if side else grid.site10
+
+
+@part
+def add_up_steps(lie: Any, grid: Any, bases: Any, scratch: Any, sums: Any) -> None:
+    """Add up, by blocks, what `climb` made of rows of one parity; in a mosaic, to the sums of their channels.
+
+    lie      the parity; how many rows are taken of each block; its columns, blocks in a row, and block rows.
+    bases    of even and odd columns.
+    scratch  steps (columns,) uint16 and as many spares; extras and numbers of good pixels; columns and spares, uint32,
+             for blocks whose sums of steps need them. All are used up; extras and numbers are emptied.
+    sums     (channels, blocks) uint32; and as many numbers of good pixels, if some may be blank.
+    """
+    (steps, spares, kept, wide), factor, parities = scratch, grid.factor, grid.parities
+    size, is_narrow = lie[3] * lie[4] * factor, factor <= NARROW_MAX * parities
+    steps, spares, columns, others = steps[:size], spares[:size], wide[0][:size], wide[1][:size]
+    if not is_narrow:
+        columns[:] = steps
+    if parities == 1 and is_narrow:
+        _lift(squeeze(steps, spares, factor), (np.uint16(0), np.uint16(0)), lie, grid, bases, kept, sums)
+    elif parities == 1:
+        _lift(squeeze(columns, others, factor), (np.uint32(0), np.uint32(0)), lie, grid, bases, kept, sums)
+    elif is_narrow:
+        words = squeeze(steps.view(np.uint32), spares.view(np.uint32), factor // 2)
+        _lift(words, (np.uint32(0xFFFF), np.uint32(16)), lie, grid, bases, kept, sums)
+    else:
+        both = squeeze(columns.view(np.uint64), others.view(np.uint64), factor // 2)
+        _lift(both, (np.uint64(0xFFFFFFFF), np.uint64(32)), lie, grid, bases, kept, sums)
+
+
+@part
+def _lift(total: Any, halves: Any, lie: Any, grid: Any, bases: Any, kept: Any, sums: Any) -> None:
+    """Bring sums of steps, extras and the base of each pixel together, by even and odd columns; empty the extras.
+
+    total   a word for each block, which holds both in a mosaic: the lower half of it, and so many bits on the other.
+    """
+    (parity, taken, n, across, _), (extras, lost), (half, shift) = lie, kept, halves
+    factor, parities, none = grid.factor, grid.parities, np.uint32(0)
+    for side in range(parities):
+        own, lots, channel = extras[side], lost[side], _channel(grid, parity, side)
+        each = np.uint32(taken * ((factor + parities - 1 - side) // parities))
+        missing = each - np.uint32(taken * ((n - (across - 1) * factor + parities - 1 - side) // parities))
+        into, base = sums[0][channel], np.uint32(bases[side])
+        floor = np.uint32(each * base)
+        if parities == 1:
+            for block in range(total.size):
+                into[block] = np.uint32(total[block]) + own[block] + floor
+        elif side == 0:
+            for block in range(total.size):
+                into[block] += np.uint32(total[block] & half) + own[block] + floor
+        else:
+            for block in range(total.size):
+                into[block] += np.uint32(total[block] >> shift) + own[block] + floor
+        own[: total.size] = none
+        for block in range(across - 1, total.size if missing > none else 0, across):
+            into[block] -= np.uint32(missing * base)
+        if grid.blanking == 1:
+            goods = sums[1][channel]
+            if parities == 1:
+                goods[: total.size] = none
+            for block in range(total.size):
+                goods[block] += lots[block] + each
+            lots[: total.size] = none
+            for block in range(across - 1, total.size if missing > none else 0, across):
+                goods[block] -= missing
 
 
 @part
@@ -88,7 +153,7 @@ def _size(rows: Any, columns: Any, grid: Any, channel: Any) -> Any:
 
 @part
 def _scaled(mean: Any, scaling: Any) -> Any:
-    value = scaling.scale * mean + scaling.zero
+    value = scaling[0] * mean + scaling[1]
     value = value if value < FLOAT32_MAX else FLOAT32_MAX
     return np.float32(value if value > -FLOAT32_MAX else -FLOAT32_MAX)
 
@@ -99,7 +164,7 @@ def _write_alike(sums: Any, size: Any, scaling: Any, out: Any) -> None:
     inverse = 1 / size
     if size == 0:
         out[:] = np.nan
-    elif scaling.scale == 1 and scaling.zero == 0 and size % 512 > 0:
+    elif scaling[0] == 1 and scaling[1] == 0 and size % 512 > 0:
         # A mean below 2**16 lies in the middle of two float32 only if its fraction has 9 bits or more, which other
         # sizes do not give; and nearer than 2**-41 of itself to one that does, it cannot be: the product is as good.
         for block in range(out.size):
@@ -146,24 +211,21 @@ def _write_good(sums: Any, goods: Any, channel: Any, first: Any, told: Any) -> N
 
 
 @part
-def settle(place: Any, size: Any, told: Any, scratch: Any) -> None:
-    """Bring the columns of one span of some block rows together, and write them."""
-    grid, (columns, spares, goods, others, (sums, counts)) = told[0], scratch
-    every, factor, first = place[1] * place[2], grid.factor, place[0]
-    n = every * factor
-    if grid.parities == 1:
-        total = _squeeze(columns[0, :n], spares[0, :n], factor)
-        if grid.blanking == 1:
-            _write_good(total, _squeeze(goods[0, :n], others[0, :n], factor), 0, first, told)
-        else:
-            _write(total, 0, place, size, told)
-        return
-    pairs = _squeeze_pairs(columns, spares, n, factor)
-    good = _squeeze_pairs(goods, others, n, factor) if grid.blanking == 1 else pairs
-    for channel in range(3):
-        _pick(pairs, grid, channel, sums[:every])
-        if grid.blanking == 1:
-            _pick(good, grid, channel, counts[:every])
-            _write_good(sums[:every], counts[:every], channel, first, told)
-        else:
-            _write(sums[:every], channel, place, size, told)
+def settle(place: Any, size: Any, told: Any, sums: Any) -> None:
+    """Write the means of one span of some block rows.
+
+    place, size  as in `_write`.
+    sums         as `add_up_steps` takes them.
+    """
+    every = place[1] * place[2]
+    for channel in range(3 if told[0].parities == 2 else 1):
+        settle_channel(channel, place, size, told, (sums[0][channel, :every], sums[1][channel, :every]))
+
+
+@part
+def settle_channel(channel: Any, place: Any, size: Any, told: Any, sums: Any) -> None:
+    """Write those of one channel: of sums, and numbers of good pixels if some may be blank, (blocks,) both."""
+    if told[0].blanking == 1:
+        _write_good(sums[0], sums[1], channel, place[0], told)
+    else:
+        _write(sums[0], channel, place, size, told)

@@ -43,6 +43,12 @@ class Vectors:
         first = self.builder.insert_element(none, number, WORD(0))
         return self.builder.shuffle_vector(first, none, self.every(0, WORDS))
 
+    def in_turns(self, even: Any, odd: Any) -> Any:
+        """Give two numbers in lanes by turns."""
+        none = ir.Constant(ir.VectorType(even.type, LANES), ir.Undefined)
+        two = self.builder.insert_element(self.builder.insert_element(none, even, WORD(0)), odd, WORD(1))
+        return self.woven((two, none), [lane & 1 for lane in range(LANES)])
+
     def load(self, start: Any, index: int, kind: Any = SHORTS) -> Any:
         """Load from anywhere."""
         return self.load_at(start, WORD(index), kind)
@@ -89,13 +95,21 @@ class Vectors:
         """Add to what is stored."""
         self.store(self.builder.add(self.load(start, index, more.type), more), start, index)
 
+    def either(self, *ways: tuple[Any, Any]) -> Any:
+        """Give the value of the block from which this one was reached."""
+        found = self.builder.phi(ways[0][1].type)
+        for block, value in ways:
+            found.add_incoming(value, block)
+        return found
+
+    def is_any(self, value: Any) -> Any:
+        """Tell whether any lane is not zero."""
+        filled = self.builder.bitcast(self.builder.icmp_unsigned("!=", value, self.every(0)), ir.IntType(LANES))
+        return self.builder.icmp_unsigned("!=", filled, filled.type(0))
+
     def swapped(self, value: Any) -> Any:
         """Swap the bytes of each lane."""
         return self._call(f"llvm.bswap.v{LANES}i16", value, SHORTS)
-
-    def filled_lanes(self, value: Any) -> Any:
-        """Tell in bits which lanes are not zero."""
-        return self.builder.bitcast(self.builder.icmp_unsigned("!=", value, self.every(0)), ir.IntType(LANES))
 
     def _call(self, name: str, given: Any, result: Any) -> Any:
         kind = ir.FunctionType(result, [given.type])
@@ -120,6 +134,14 @@ def in_vectors(work: Callable[[Vectors, list[Any], list[Any]], Any], result: Any
         return result(arrays, numbers), generate
 
     return numba.extending.intrinsic(work_on)
+
+
+def _counting_zeros(say: Vectors, _arrays: list[Any], told: list[Any]) -> Any:
+    return say.builder.cttz(told[0], ir.IntType(1)(1))
+
+
+# Tell the lowest bit that is set of a word which is not 0, as `lowest((), (word,))`.
+lowest: Final = in_vectors(_counting_zeros, numba.types.uint64)
 
 
 def pairs_of(say: Vectors, ones: Any, others: Any) -> Any:
