@@ -12,7 +12,7 @@ import numpy as np
 from cgi_worker.kernels.compiled import part
 from cgi_worker.kernels.pairs import FAR, base_of, count_from
 from cgi_worker.kernels.pieces import PIECE, PLACE_SHIFT, SIGN, count_pairs, making_good, stepping
-from cgi_worker.kernels.reduce import BINS
+from cgi_worker.kernels.reduce import BINS, NOTHING
 from cgi_worker.kernels.vectors import NEAR, lowest
 
 ROWS: Final = 4  # Of a piece, read before what was noted of them is counted: what is just written is slow to read.
@@ -51,7 +51,7 @@ def _find_base(source: Any, grid: Any, site: Any, known: Any) -> Any:
     """
     words, found, step = source.view(np.uint16), np.empty(SAMPLES, np.int64), grid.parities
     y = source.shape[0] // 2 // step * step + site[0]
-    if y >= source.shape[0] or grid.width < PIECE:
+    if y >= source.shape[0] or grid.width < step:
         return np.int64(FAR)
     for k in range(SAMPLES):
         x = grid.x + k * grid.width // SAMPLES // step * step + site[1]
@@ -88,6 +88,17 @@ def find_bases(source: Any, grid: Any, parity: Any, counts: Any) -> Any:
     return above, other
 
 
+@part
+def _fill_ends(rows: Any, done: Any, some: Any, rest: Any, ends: Any) -> None:
+    """Copy the last columns of some rows, and fill up with what is stored for the bases."""
+    (words, y, apart, left), (start, n, even, odd) = rows, rest
+    for turn in range(some):
+        end = ends[turn * PIECE : (turn + 1) * PIECE]
+        end[: n - start] = words[y + (done + turn) * apart, left + start : left + n]
+        for lane in range(n - start, PIECE):
+            end[lane] = odd if lane & 1 else even
+
+
 def _climbing(counting: bool, blanking: bool) -> Callable[..., None]:
     """Make the function that brings rows of one span of some block rows to steps, extras and counters."""
     step, make_good = stepping(counting, blanking), making_good(counting, blanking)
@@ -110,16 +121,6 @@ def _climbing(counting: bool, blanking: bool) -> Callable[..., None]:
                 make_good(arrays, (key, column, base, blank, (column & sides) * blocks + block, np.int64(1)))
 
     @part
-    def fill_ends(rows: Any, done: Any, some: Any, rest: Any, ends: Any) -> None:
-        """Copy the last columns of some rows, and fill up with what is stored for the bases."""
-        (words, y, apart, left), (start, n, even, odd) = rows, rest
-        for turn in range(some):
-            end = ends[turn * PIECE : (turn + 1) * PIECE]
-            end[: n - start] = words[y + (done + turn) * apart, left + start : left + n]
-            for lane in range(n - start, PIECE):
-                end[lane] = odd if lane & 1 else even
-
-    @part
     def climb(source: Any, lie: Any, told: Any, scratch: Any, tables: Any) -> None:
         (top, taken, apart), (factor, high), (left, n, span) = lie
         (steps, notes, ends, lanes, places), sums = scratch
@@ -136,7 +137,7 @@ def _climbing(counting: bool, blanking: bool) -> Callable[..., None]:
                     if is_end:
                         at, pitch = np.int64(0), np.int64(2 * PIECE)
                         rest = (start, n, _stored(even, swap), _stored(odd, swap))
-                        fill_ends(rows, done, some, rest, ends)
+                        _fill_ends(rows, done, some, rest, ends)
                     where = (at, pitch, some, np.int64(is_end), np.int64(swap), done, start, own + start)
                     far = step((source, ends, steps, notes, lanes, places), (*where, even, odd, blank, far))
                     if counting:
@@ -164,13 +165,13 @@ def climb_rows(source: Any, lie: Any, grid: Any, scratch: Any, tables: Any) -> N
     """Bring rows of one span of some block rows to steps above their bases, to blocks' extras, and to the counters.
 
     lie      as in `means`.
-    scratch  steps, (columns + PIECE,) uint16; notes of ROWS, (ROWS * PIECE / 2,) uint16; and their ends, (ROWS * PIECE,)
-             uint16; room for FAR_MAX lanes and places, uint64 both. And extras, what blocks have beyond their steps and
-             what the bases make up, by even and odd columns in a mosaic, (parities, blocks) uint32, modulo 2**32; and
-             their numbers of good pixels, alike. To both is added.
+    scratch  steps, (columns + PIECE,) uint16; notes of ROWS, (ROWS * PIECE / 2,) uint16; and the rows' ends,
+             (ROWS * PIECE,) uint16; room for FAR_MAX lanes and places, uint64 both. Then extras, what blocks have
+             beyond their steps and what the bases make up, by even and odd columns in a mosaic, (parities, blocks)
+             uint32, modulo 2**32; and numbers of good pixels beyond all, alike. To both is added.
     tables   of values, and of pairs, of even and odd columns; and their bases.
     """
-    counting, blanking = grid.counting == 1, grid.blanking == 1 and grid.pooling != 0
+    counting, blanking = grid.counting == 1, grid.blanking == 1 and grid.pooling != NOTHING
     bases = (np.uint16(tables[2][0]), np.uint16(tables[2][1]))
     told = (grid.swap == 1, np.uint16(grid.blank), bases)
     if counting and blanking:

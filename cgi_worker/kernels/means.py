@@ -21,7 +21,7 @@ from cgi_worker.kernels.settle import add_up, add_up_steps, settle, settle_chann
 SPAN: Final = 12_288  # Columns worked on at once, of one block row or of several, so that they stay in near caches.
 LINE: Final = 64  # Octets of a cache line.
 FACTOR_MAX: Final = 256  # Sums of larger blocks may be beyond 32 bits, and those of steps beyond 16.
-CLIMBED_MIN: Final = 5  # Rows of a block from which on steps are worth their while where nothing is counted.
+CLIMBED_MIN: Final = 2  # Rows of a block, of one parity, from which on steps pay where nothing is counted.
 
 
 def _ending(counting: bool, blanking: bool) -> Callable[..., None]:
@@ -129,16 +129,13 @@ def _settle_columns(wide: Any, place: Any, size: Any, told: Any, sums: Any) -> N
 
 
 @part
-def _reduce(source: Any, grid: Any, told: Any, counts: Any, shape: Any, owned: Any) -> None:
+def _reduce(source: Any, told: Any, counts: Any, shape: Any, owned: Any) -> None:
     """Average and count; what is `owned` holds all scratch."""
-    (span, high), ((steps, spares, notes, ends), far, kept, wide, sums, values) = shape, owned
+    grid, (span, high), ((steps, spares, notes, ends), far, kept, wide, sums, values) = told[0], shape, lend(owned)
     factor, parities, width, pitch = grid.factor, grid.parities, grid.width, told[2].shape[2]
-    steps, spares, notes, values = lend(steps), lend(spares), lend(notes), lend(values)
-    kept, sums = (lend(kept[0]), lend(kept[1])), (lend(sums[0]), lend(sums[1]))
-    columns, others, goods = lend(wide[0]), lend(wide[1]), lend(wide[2])
-    noted = (steps, notes, lend(ends), lend(far[0]), lend(far[1]))
+    noted, (columns, others, goods) = (steps, notes, ends, far[0], far[1]), wide
     upper, lower = (np.int64(FAR), np.int64(FAR)), (np.int64(FAR), np.int64(FAR))
-    if grid.counting == 1 or grid.taken >= CLIMBED_MIN:
+    if grid.counting == 1 or grid.taken >= CLIMBED_MIN * parities:
         upper = find_bases(source, grid, 0, counts)
         if parities == 2:
             lower = find_bases(source, grid, 1, counts)
@@ -196,4 +193,4 @@ def reduce_means(source: NDArray[np.uint8], grid: Grid, scaling: Scaling, into: 
     high = max(1, SPAN // span) if across == into.plane.shape[2] else 1  # Block rows at once.
     owned = _room(grid, (span, 3 if grid.parities == 2 else 1), high)
     told, counts = (grid, (scaling.scale, scaling.zero), lend(into.plane)), lend(into.counts)
-    _reduce(lend(source), grid, told, counts, (span, high), owned)
+    _reduce(lend(source), told, counts, (span, high), owned)

@@ -49,6 +49,19 @@ def bringing(counting: bool, blanking: bool) -> Any:
     return in_vectors(bring)
 
 
+def _sorted_out(say: Vectors, above: list[Any], blanks: Any) -> tuple[Any, list[Any]]:
+    """Build: tell in bits which steps are not near, or blank, and give all with these as 0."""
+    builder, near, far = say.builder, [], ir.IntType(64)(0)
+    for number, each in enumerate(above):
+        beyond = builder.icmp_unsigned(">=", each, say.every(NEAR))
+        if blanks is not None:
+            beyond = builder.or_(beyond, builder.icmp_unsigned("==", each, blanks))
+        bits = builder.zext(builder.bitcast(beyond, ir.IntType(LANES)), far.type)
+        far = builder.or_(far, builder.shl(bits, far.type(number * LANES)))
+        near.append(builder.select(beyond, say.every(0), each))
+    return far, near
+
+
 def stepping(counting: bool, blanking: bool) -> Any:
     """Make the function that adds up steps above the base over some rows of a piece, and notes pairs of them.
 
@@ -86,16 +99,9 @@ def stepping(counting: bool, blanking: bool) -> Any:
                 any_far = builder.or_(any_far, builder.and_(each, say.every(0x10000 - NEAR)))
                 if blanking:
                     any_far = builder.or_(any_far, builder.sext(builder.icmp_unsigned("==", each, blanks), SHORTS))
-            near, before = list(above), builder.block
+            before = builder.block
             with builder.if_then(say.is_any(any_far), likely=False):
-                far = ir.IntType(64)(0)
-                for number, each in enumerate(above):
-                    beyond = builder.icmp_unsigned(">=", each, say.every(NEAR))
-                    if blanking:
-                        beyond = builder.or_(beyond, builder.icmp_unsigned("==", each, blanks))
-                    bits = builder.zext(builder.bitcast(beyond, ir.IntType(LANES)), far.type)
-                    far = builder.or_(far, builder.shl(bits, far.type(number * LANES)))
-                    near[number] = builder.select(beyond, none, each)
+                far, near = _sorted_out(say, above, blanks if blanking else None)
                 count = builder.load(apart)
                 turn = builder.shl(builder.add(first, loop.index), first.type(PLACE_SHIFT))
                 builder.store(far, builder.gep(lanes, [count]))

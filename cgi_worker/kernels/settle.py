@@ -91,24 +91,24 @@ def add_up_steps(lie: Any, grid: Any, bases: Any, scratch: Any, sums: Any) -> No
     if not is_narrow:
         columns[:] = steps
     if parities == 1 and is_narrow:
-        _lift(squeeze(steps, spares, factor), (np.uint16(0), np.uint16(0)), lie, grid, bases, kept, sums)
+        _lift(squeeze(steps, spares, factor), (np.uint16(0), np.uint16(0)), lie, grid, (bases, kept, sums))
     elif parities == 1:
-        _lift(squeeze(columns, others, factor), (np.uint32(0), np.uint32(0)), lie, grid, bases, kept, sums)
+        _lift(squeeze(columns, others, factor), (np.uint32(0), np.uint32(0)), lie, grid, (bases, kept, sums))
     elif is_narrow:
         words = squeeze(steps.view(np.uint32), spares.view(np.uint32), factor // 2)
-        _lift(words, (np.uint32(0xFFFF), np.uint32(16)), lie, grid, bases, kept, sums)
+        _lift(words, (np.uint32(0xFFFF), np.uint32(16)), lie, grid, (bases, kept, sums))
     else:
         both = squeeze(columns.view(np.uint64), others.view(np.uint64), factor // 2)
-        _lift(both, (np.uint64(0xFFFFFFFF), np.uint64(32)), lie, grid, bases, kept, sums)
+        _lift(both, (np.uint64(0xFFFFFFFF), np.uint64(32)), lie, grid, (bases, kept, sums))
 
 
 @part
-def _lift(total: Any, halves: Any, lie: Any, grid: Any, bases: Any, kept: Any, sums: Any) -> None:
+def _lift(total: Any, halves: Any, lie: Any, grid: Any, told: Any) -> None:
     """Bring sums of steps, extras and the base of each pixel together, by even and odd columns; empty the extras.
 
     total   a word for each block, which holds both in a mosaic: the lower half of it, and so many bits on the other.
     """
-    (parity, taken, n, across, _), (extras, lost), (half, shift) = lie, kept, halves
+    (parity, taken, n, across, _), (bases, (extras, lost), sums), (half, shift) = lie, told, halves
     factor, parities, none = grid.factor, grid.parities, np.uint32(0)
     for side in range(parities):
         own, lots, channel = extras[side], lost[side], _channel(grid, parity, side)

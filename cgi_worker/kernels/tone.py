@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cgi_worker.kernels.compiled import compiled, part, record, repeated
 from cgi_worker.kernels.greys import find_greys
+from cgi_worker.kernels.lending import lend
 from cgi_worker.kernels.mixing import gathered, is_any_bad, mix_columns, mix_rows, refill, span_of, widest_panel
 from cgi_worker.kernels.taps import Taps
 from cgi_worker.kernels.vectors import LANES, OCTETS, Vectors, in_vectors
@@ -147,30 +148,13 @@ def _mark(values: Any, count: int, look: Any, lines: Any) -> None:
                 lines[sample, column] = look.marks[kind, sample]
 
 
-@compiled(_PLANES, _AXES, _LOOK, _EXTENT, numba.types.Array(numba.u1, 3, "A"))
-def tone(
-    planes: tuple[NDArray[np.float32], ...], axes: tuple[Taps, Taps], look: Look, extent: Extent, out: NDArray[np.uint8]
-) -> None:
-    """Make rows of the 8-bit picture of reduced planes.
-
-    planes  one (R, C) float32 a channel (if there is one channel, the others are not looked at), data units; NaN marks
-            no measurement. Unchanged.
-    axes    how rows and columns are resampled.
-    out     (height, width, samples) uint8, of any strides, so that it may lie mirrored or turned: as many samples as
-            channels, or three of one channel. Rows not in `extent` stay.
-
-    Memory  a few hundred kB. Each output pixel is an average by area of what is good.
-    Source  area-weighted resampling; twin with plain loops in tests/kernels.
-    """
-    width, samples, channels = out.shape[1], out.shape[2], extent.channels
-    down, across = axes
-    panel, reach = widest_panel(across, width)
-    room = (panel + LANES - 1) // LANES * LANES
-    mixed = np.zeros(reach + 2 * LANES, np.float32)
-    values = np.zeros((channels, ROWS, room), np.float32)
-    greys, lines = np.zeros(room, np.uint8), np.zeros((ROWS, samples, room), np.uint8)
-    for left in range(0, width, panel):
-        count = min(panel, width - left)
+@part
+def _tone(given: Any, look: Any, extent: Any, owned: Any, out: Any) -> None:
+    """Make rows of the picture; what is `owned` holds all scratch, and the number of columns made at once."""
+    (planes, axes), (panel, (mixed, values, greys, lines)) = given, lend(owned)
+    (down, across), channels, samples, room = axes, extent.channels, out.shape[2], greys.size
+    for left in range(0, out.shape[1], panel):
+        count = min(panel, out.shape[1] - left)
         span = span_of(across, left, count)
         columns = gathered(across, left, count, room)
         for top in range(extent.first, extent.last, ROWS):
@@ -201,3 +185,28 @@ def tone(
                 if touched and _any_marked(values[:, row], count, look):
                     _mark(values[:, row], count, look, lines[row])
                 _lay_down(lines[row], count, out[top + row, left : left + count])
+
+
+@compiled(_PLANES, _AXES, _LOOK, _EXTENT, numba.types.Array(numba.u1, 3, "A"))
+def tone(
+    planes: tuple[NDArray[np.float32], ...], axes: tuple[Taps, Taps], look: Look, extent: Extent, out: NDArray[np.uint8]
+) -> None:
+    """Make rows of the 8-bit picture of reduced planes.
+
+    planes  one (R, C) float32 a channel (if there is one channel, the others are not looked at), data units; NaN marks
+            no measurement. Unchanged.
+    axes    how rows and columns are resampled.
+    out     (height, width, samples) uint8, of any strides, so that it may lie mirrored or turned: as many samples as
+            channels, or three of one channel. Rows not in `extent` stay.
+
+    Memory  a few hundred kB. Each output pixel is an average by area of what is good.
+    Source  area-weighted resampling; twin with plain loops in tests/kernels.
+    """
+    width, samples, channels = out.shape[1], out.shape[2], extent.channels
+    panel, reach = widest_panel(axes[1], width)
+    room = (panel + LANES - 1) // LANES * LANES
+    mixed = np.zeros(reach + 2 * LANES, np.float32)
+    values = np.zeros((channels, ROWS, room), np.float32)
+    greys, lines = np.zeros(room, np.uint8), np.zeros((ROWS, samples, room), np.uint8)
+    owned = panel, (mixed, values, greys, lines)
+    _tone(lend((planes, axes)), lend(look), extent, owned, lend(out))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pytest
@@ -75,6 +75,11 @@ def contents(kind: int, shape: tuple[int, int], seed: int, style: str) -> NDArra
     values = random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
     values[random.random(shape) < 0.1] = limits.max
     return values
+
+
+Sites = tuple[int, int, int, int]
+MONO: Final[Sites] = (0, 0, 0, 0)
+MOSAIC: Final[Sites] = (1, 0, 2, 1)
 
 
 class Lent(NamedTuple):
@@ -317,41 +322,48 @@ def test_rows_longer_than_what_is_worked_on_at_once(kind: int, factor: int) -> N
     assert int(counted.histogram.sum()) == int(good.sum())
 
 
+def assert_sums(
+    made: tuple[NDArray[np.float32], Counted], seen: NDArray[np.int16], factor: int, blank: int | None, sites: Sites
+) -> None:
+    """Compare a plane, with its numbers of good pixels, and a histogram with numpy, as the twin is slow."""
+    (plane, counted), channels, (height, width) = made, len(made[0]) // 2, seen.shape
+    rows, columns = np.ogrid[:height, :width]
+    own, values = np.array(sites).reshape(2, 2)[rows & 1, columns & 1], seen.astype(np.int64)
+    cuts = np.arange(0, height, factor), np.arange(0, width, factor)
+    for channel in range(channels):
+        every = own == channel
+        good = every & (values != blank)
+        sums, counts = (
+            np.add.reduceat(np.add.reduceat(each, cuts[0], axis=0), cuts[1], axis=1)
+            for each in (np.where(good, values, 0), good.astype(np.int64))
+        )
+        with np.errstate(invalid="ignore"):
+            assert np.array_equal(plane[channel], (sums / counts).astype(np.float32), equal_nan=True)
+        assert np.array_equal(plane[channels + channel], counts)
+        assert np.array_equal(counted.histogram[channel], np.bincount(values[every] + 32768, minlength=BINS))
+
+
 @pytest.mark.parametrize("swap", [0, 1])
-@pytest.mark.parametrize("sites", [(0, 0, 0, 0), (1, 0, 2, 1)])
+@pytest.mark.parametrize("sites", [MONO, MOSAIC])
 @pytest.mark.parametrize("blank", [None, 95])
 @pytest.mark.parametrize("factor", [1, 2, 4, 6, 10, 18, 258])
-def test_rows_of_many_pieces(factor: int, blank: int | None, sites: tuple[int, int, int, int], swap: int) -> None:
-    """Widths that are worked on in pieces and in spans, several block rows at once; by numpy, as the twin is slow."""
+def test_rows_of_many_pieces(factor: int, blank: int | None, sites: Sites, swap: int) -> None:
+    """Widths that are worked on in pieces and in spans, several block rows at once."""
     if factor == 1 and any(sites):
         return
     for height, width in ((41, 301), (9, 8500)):
         stored = contents(I2, (height, width), width, "near")
-        plane, counted = run(stored, I2, factor=factor, blank=blank, sites=sites, swap=swap, counted=True, x=3)
-        seen, channels = stored[:, 3:].astype(np.int64), len(plane) // 2
-        rows, columns = np.ogrid[:height, : width - 3]
-        own = np.array(sites).reshape(2, 2)[rows & 1, columns & 1]
-        for channel in range(channels):
-            every = own == channel
-            good = every & (seen != blank)
-            cuts = np.arange(0, height, factor), np.arange(0, width - 3, factor)
-            sums, counts = (
-                np.add.reduceat(np.add.reduceat(each, cuts[0], axis=0), cuts[1], axis=1)
-                for each in (np.where(good, seen, 0), good.astype(np.int64))
-            )
-            with np.errstate(invalid="ignore"):
-                assert np.array_equal(plane[channel], (sums / counts).astype(np.float32), equal_nan=True)
-            assert np.array_equal(plane[channels + channel], counts)
-            assert np.array_equal(counted.histogram[channel], np.bincount(seen[every] + 32768, minlength=BINS))
+        made = run(stored, I2, factor=factor, blank=blank, sites=sites, swap=swap, counted=True, x=3)
+        assert_sums(made, stored[:, 3:], factor, blank, sites)
 
 
 @pytest.mark.parametrize("swap", [0, 1])
 @pytest.mark.parametrize("blank", [None, 7])
 @pytest.mark.parametrize("center", [-32768, -32700, 0, 32_600, 32_767])
 @pytest.mark.parametrize("width", [1, 40, 80, 127])
-@pytest.mark.parametrize("factor", [3, 11])
-def test_neighbours_that_are_counted_together_count_once_each(
-    center: int, width: int, blank: int | None, swap: int, factor: int
+@pytest.mark.parametrize(("factor", "sites"), [(3, MONO), (19, MONO), (4, MOSAIC), (34, MOSAIC)])
+def test_neighbours_that_are_counted_together_count_once_each(  # noqa: PLR0913, PLR0917
+    center: int, width: int, blank: int | None, swap: int, factor: int, sites: Sites
 ) -> None:
     """Skies of noise with stars in it, and flat parts: values as near to each other as are counted in pairs, or not."""
     random = np.random.default_rng(center + 32768 + width)
@@ -359,17 +371,26 @@ def test_neighbours_that_are_counted_together_count_once_each(
     stored[random.random(stored.shape) < 0.003] = 20_000
     stored[40:60, 300:] = center
     stored[90:, :200] += 1000
+    if any(sites):  # Each site has a level of its own; the sky of one is wider than what is counted in pairs.
+        stored[::2, 1::2] += 300
+        stored[1::2, ::2] -= 40
+        stored[100:, 1::2] *= 2
     stored = np.clip(stored, -32768, 32767).astype(np.int16)
-    plane, counted = run(stored, I2, factor=factor, blank=blank, swap=swap, x=5)
-    seen = stored[:, 5:].astype(np.int64)
-    assert np.array_equal(counted.histogram[0], np.bincount(seen.reshape(-1) + 32768, minlength=BINS))
-    good, starts = seen != blank, (np.arange(0, 120, factor), np.arange(0, 772, factor))
-    sums, counts = (
-        np.add.reduceat(np.add.reduceat(each, starts[0], axis=0), starts[1], axis=1)
-        for each in (np.where(good, seen, 0), good.astype(np.int64))
-    )
-    with np.errstate(invalid="ignore"):
-        assert np.array_equal(plane[0], (sums / counts).astype(np.float32), equal_nan=True)
+    made = run(stored, I2, factor=factor, blank=blank, swap=swap, x=5, sites=sites, counted=True)
+    assert_sums(made, stored[:, 5:], factor, blank, sites)
+
+
+@pytest.mark.parametrize("sites", [MONO, MOSAIC])
+@pytest.mark.parametrize("blank", [None, 12_000])
+@pytest.mark.parametrize("share", [0.01, 0.3], ids=["many stars", "a field of stars"])
+def test_rows_with_a_star_in_every_piece(share: float, blank: int | None, sites: Sites) -> None:
+    """More pixels are looked at again than may wait for it; where hardly any is near another, none is."""
+    random = np.random.default_rng(3)
+    stored = random.integers(100, 200, (26, 9001)).astype(np.int16)
+    far = random.random(stored.shape) < share
+    stored[far] = random.choice([-32768, 12_000, 32767], np.count_nonzero(far))
+    made = run(stored, I2, factor=12, blank=blank, sites=sites, counted=True)
+    assert_sums(made, stored, 12, blank, sites)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -503,11 +524,13 @@ def test_a_pass_that_fails_midway_leaves_nothing_counted(monkeypatch: pytest.Mon
 def test_counters_are_emptied_before_they_overflow(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     emptied = []
 
-    def noted(counts: NDArray[np.uint32], *others: Any) -> None:
-        emptied.append(int(counts[:, :BINS].max()))
-        collect(counts, *others)
+    def noted(counts: NDArray[np.uint32], channels: Sites, histogram: NDArray[np.uint64]) -> None:
+        before = histogram.copy()
+        collect(counts, channels, histogram)
+        emptied.append(int((histogram - before).max()))
 
     monkeypatch.setattr(bands, "BAND_PX", 40)
+    monkeypatch.setattr(bands, "BANDS_LONG", 1)
     monkeypatch.setattr(bands, "COUNTED_MAX", 100)
     monkeypatch.setattr(bands, "collect", noted)
     _, counted = run(np.zeros((50, 20), KINDS[kind]), kind, factor=2)
